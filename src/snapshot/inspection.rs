@@ -1,0 +1,325 @@
+//! One walk over a database that proves its structure and gathers its [`Facts`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+
+use super::bolt::{Damage, Database, Visitor};
+use super::census::{Census, Superseded};
+use super::facts::{Facts, Member, TypeCount};
+use super::kv_hash::{self, CompactedDeletion, KvHash};
+use super::mvcc::{KeyValue, Revision};
+use super::trailer;
+
+/// Object types that are counted by name; any further ones are counted together.
+const MAX_TYPES: usize = 1000;
+/// Members that are read; etcd itself advises seven.
+const MAX_MEMBERS: usize = 1000;
+/// Where keys outside `/registry/<type>/` are counted.
+const OTHER: &str = "other";
+
+/// A database whose every reachable page and entry has been walked and found good.
+#[derive(Debug)]
+pub struct Inspection {
+    /// What the database says.
+    pub facts: Facts,
+    superseded: Superseded,
+}
+
+impl Inspection {
+    /// Walks the database in `file`, a snapshot or a copied data file of `length` bytes. `scratch`
+    /// makes an unnamed file, which a database of very many entries needs.
+    ///
+    /// # Errors
+    /// The first [`Damage`] that is met.
+    pub fn walk(file: &File, length: u64, scratch: &dyn Fn() -> io::Result<File>) -> Result<Self, Damage> {
+        let database = Database::open(file, database_length(length))?;
+        let mut survey = Survey::new(scratch);
+        database.walk(&mut survey)?;
+        let compacted_entries = survey.compacted_entries;
+        let (facts, superseded) = survey.finish(&database)?;
+        let mut inspection = Inspection { facts, superseded };
+        if inspection.superseded.any_below(compacted_entries) {
+            // history that a compaction has yet to remove does not count
+            let compact_revision = inspection.facts.compact_revision;
+            let rule = CompactedDeletion::Skipped;
+            inspection.facts.kv_hash = inspection.kv_hash(file, length, compact_revision, rule)?;
+        }
+        Ok(inspection)
+    }
+
+    /// The hash that a member answers at this file's revision when it has compacted to
+    /// `compact_revision`: a member that compacted after the snapshot still agrees with the file.
+    ///
+    /// # Errors
+    /// [`Damage`] where the file can no longer be read.
+    pub fn kv_hash(
+        &self,
+        file: &File,
+        length: u64,
+        compact_revision: u64,
+        rule: CompactedDeletion,
+    ) -> Result<KvHash, Damage> {
+        let database = Database::open(file, database_length(length))?;
+        let hash = kv_hash::compute(&database, &self.superseded, compact_revision, rule)?;
+        Ok(KvHash { hash, revision: self.facts.revision, compact_revision })
+    }
+}
+
+/// The bytes before the trailer, if there is one.
+fn database_length(file_length: u64) -> u64 {
+    if trailer::is_present(file_length) { file_length - trailer::LENGTH } else { file_length }
+}
+
+/// What a bucket is to the survey.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bucket {
+    Key,
+    Meta,
+    Members,
+    Cluster,
+    Other,
+}
+
+/// Gathers the facts during the walk.
+struct Survey<'s> {
+    /// Each bucket's name, CRC and length; hashed apart because `meta` is walked first.
+    hashes: BTreeMap<Vec<u8>, (u32, usize)>,
+    name: Vec<u8>,
+    bucket: Bucket,
+    hash: u32,
+    length: usize,
+    entries: u64,
+    census: Census<'s>,
+    types: Types,
+    revision: u64,
+    compact_revision: u64,
+    /// Entries at or before the compacted revision.
+    compacted_entries: u32,
+    consistent_index: u64,
+    storage_version: String,
+    cluster_version: String,
+    members: Vec<Member>,
+}
+
+impl<'s> Survey<'s> {
+    fn new(scratch: &'s dyn Fn() -> io::Result<File>) -> Self {
+        Survey {
+            hashes: BTreeMap::new(),
+            name: Vec::new(),
+            bucket: Bucket::Other,
+            hash: 0,
+            length: 0,
+            entries: 0,
+            census: Census::new(scratch),
+            types: Types::default(),
+            revision: 0,
+            compact_revision: 0,
+            compacted_entries: 0,
+            consistent_index: 0,
+            storage_version: String::new(),
+            cluster_version: String::new(),
+            members: Vec::new(),
+        }
+    }
+
+    /// An entry of the `key` bucket: a revision, and what was written at it.
+    fn key_value(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damage> {
+        let revision = Revision::parse(key).ok_or_else(|| self.broken("a key is not a revision"))?;
+        let at = |what: &str| format!("the entry of revision {} {what}", revision.main);
+        let stored = KeyValue::decode(value).ok_or_else(|| self.broken(&at("does not decode")))?;
+        // a restore with a revision bump leaves one entry that holds nothing
+        if !value.is_empty() && !revision.is_deletion {
+            if stored.mod_revision != revision.main {
+                return Err(self.broken(&at(&format!("says that it is of revision {}", stored.mod_revision))));
+            }
+            if stored.create_revision > stored.mod_revision || stored.version == 0 {
+                return Err(self.broken(&at("was changed before it was created")));
+            }
+        }
+        self.revision = revision.main;
+        if revision.main <= self.compact_revision {
+            self.compacted_entries = self.compacted_entries.saturating_add(1);
+        }
+        let kind = self.types.number(stored.key);
+        self.census.add(stored.key, key.len() + value.len(), kind, revision.is_deletion).map_err(Damage::Read)
+    }
+
+    fn meta(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damage> {
+        match key {
+            b"consistent_index" => {
+                let index = value.first_chunk().ok_or_else(|| self.broken("consistent_index is not 8 bytes"))?;
+                self.consistent_index = u64::from_be_bytes(*index);
+            }
+            b"scheduledCompactRev" | b"finishedCompactRev" => {
+                let compacted = Revision::parse(value).ok_or_else(|| self.broken("a compaction is not a revision"))?;
+                self.compact_revision = self.compact_revision.max(compacted.main);
+            }
+            b"storageVersion" => self.storage_version = version_text(value),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn member(&mut self, value: &[u8]) -> Result<(), Damage> {
+        if self.members.len() == MAX_MEMBERS {
+            return Err(self.broken("there are too many members to be a cluster"));
+        }
+        let member = Member::parse(value).ok_or_else(|| self.broken("a member does not decode"))?;
+        self.members.push(member);
+        Ok(())
+    }
+
+    fn broken(&self, message: &str) -> Damage {
+        Damage::Entry { bucket: String::from_utf8_lossy(&self.name).into_owned(), message: message.into() }
+    }
+
+    fn close_bucket(&mut self) {
+        let name = std::mem::take(&mut self.name);
+        self.hashes.insert(name, (self.hash, self.length));
+    }
+
+    fn finish(mut self, database: &Database<'_>) -> Result<(Facts, Superseded), Damage> {
+        self.close_bucket();
+        // the walk's start closed a bucket of no name and no bytes, which adds nothing
+        let hash = self.hashes.values().fold(0, |hash, (next, length)| crc32c::crc32c_combine(hash, *next, *length));
+        let kv_hash = KvHash {
+            hash: self.hashes.get(kv_hash::BUCKET).map_or_else(|| crc32c::crc32c(kv_hash::BUCKET), |(hash, _)| *hash),
+            revision: self.revision,
+            compact_revision: self.compact_revision,
+        };
+        let census = self.census.finish().map_err(Damage::Read)?;
+        let facts = Facts {
+            hash,
+            revision: self.revision,
+            total_key: census.by_kind.values().map(|tally| tally.keys).sum(),
+            total_size: database.size(),
+            version: self.storage_version,
+            total_entries: self.entries,
+            page_size: database.page_size(),
+            compact_revision: self.compact_revision,
+            consistent_index: self.consistent_index,
+            cluster_version: self.cluster_version,
+            kv_hash,
+            members: self.members,
+            types: census
+                .by_kind
+                .iter()
+                .map(|(kind, tally)| {
+                    (self.types.name(*kind), TypeCount { keys: tally.keys, bytes: tally.bytes })
+                })
+                .collect(),
+        };
+        Ok((facts, census.superseded))
+    }
+}
+
+impl Visitor for Survey<'_> {
+    fn bucket(&mut self, name: &[u8]) -> Result<(), Damage> {
+        self.close_bucket();
+        self.name = name.to_vec();
+        self.bucket = match name {
+            kv_hash::BUCKET => Bucket::Key,
+            b"meta" => Bucket::Meta,
+            b"members" => Bucket::Members,
+            b"cluster" => Bucket::Cluster,
+            _ => Bucket::Other,
+        };
+        self.hash = crc32c::crc32c(name);
+        self.length = name.len();
+        Ok(())
+    }
+
+    fn entry(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damage> {
+        self.hash = crc32c::crc32c_append(self.hash, key);
+        self.hash = crc32c::crc32c_append(self.hash, value);
+        self.length += key.len() + value.len();
+        self.entries += 1;
+        match self.bucket {
+            Bucket::Key => self.key_value(key, value),
+            Bucket::Meta => self.meta(key, value),
+            Bucket::Members => self.member(value),
+            Bucket::Cluster if key == b"clusterVersion" => {
+                self.cluster_version = version_text(value);
+                Ok(())
+            }
+            Bucket::Cluster | Bucket::Other => Ok(()),
+        }
+    }
+}
+
+/// A version (`3.6.0`) if these bytes are one; like etcdutl, nothing otherwise.
+fn version_text(bytes: &[u8]) -> String {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let numbers = text.split(['-', '+']).next().unwrap_or_default();
+    let is_version = numbers.split('.').count() == 3 && numbers.split('.').all(|part| part.parse::<u64>().is_ok());
+    if is_version && text.len() < 64 { text.to_owned() } else { String::new() }
+}
+
+/// The object types met so far, by number.
+#[derive(Default)]
+struct Types {
+    numbers: HashMap<Box<[u8]>, u32>,
+}
+
+impl Types {
+    /// The number of a key's type; 0 stands for every key that has none.
+    fn number(&mut self, key: &[u8]) -> u32 {
+        let Some(name) = type_of(key) else { return 0 };
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        if self.numbers.len() == MAX_TYPES {
+            return 0;
+        }
+        let number = u32::try_from(self.numbers.len()).unwrap_or(0) + 1;
+        self.numbers.insert(name.into(), number);
+        number
+    }
+
+    fn name(&self, number: u32) -> String {
+        self.numbers
+            .iter()
+            .find(|(_, known)| **known == number)
+            .map_or_else(|| OTHER.into(), |(name, _)| String::from_utf8_lossy(name).into_owned())
+    }
+}
+
+/// `/registry/pods` of `/registry/pods/default/web-0`; objects of an API group keep the group's
+/// name (`/registry/cert-manager.io/certificates`).
+fn type_of(key: &[u8]) -> Option<&[u8]> {
+    const ROOT: &[u8] = b"/registry/";
+    let rest = key.strip_prefix(ROOT)?;
+    let segment = |from: usize| rest.get(from..)?.iter().position(|byte| *byte == b'/').map(|at| from + at);
+    let first = segment(0)?;
+    let end = if rest[..first].contains(&b'.') { segment(first + 1).unwrap_or(first) } else { first };
+    (end <= 253).then(|| &key[..ROOT.len() + end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_counts_for_its_type_and_group() {
+        let name = |key: &str| type_of(key.as_bytes()).map(|name| String::from_utf8_lossy(name).into_owned());
+        assert_eq!(name("/registry/pods/default/web-0").as_deref(), Some("/registry/pods"));
+        assert_eq!(name("/registry/namespaces/default").as_deref(), Some("/registry/namespaces"));
+        assert_eq!(
+            name("/registry/cert-manager.io/certificates/ns/a").as_deref(),
+            Some("/registry/cert-manager.io/certificates")
+        );
+        assert_eq!(name("/registry/compact_rev_key"), None);
+        assert_eq!(name("compact_rev_key"), None);
+        assert_eq!(name(&format!("/registry/{}/x", "a".repeat(300))), None);
+    }
+
+    #[test]
+    fn only_a_version_is_a_version() {
+        assert_eq!(version_text(b"3.6.0"), "3.6.0");
+        assert_eq!(version_text(b"3.6.0-rc.1"), "3.6.0-rc.1");
+        for other in [&b""[..], b"3.6", b"three", b"3.6.x", b"\xff\xfe"] {
+            assert_eq!(version_text(other), "");
+        }
+    }
+}
