@@ -1,3 +1,4 @@
 //! stub
+pub mod certificate;
 pub mod etcd;
 pub mod snapshot;

@@ -1,7 +1,27 @@
 //! A client of the etcd v3 API that knows which member to ask and says why one cannot be asked.
+//!
+//! It connects to one member at a time (the gRPC client's own fail-over does not work), streams its
+//! snapshot with a deadline on bytes, and looks into every failed connection until it can be put
+//! into a sentence. It does not know what a snapshot is, has no clock and retries nothing.
+
+mod client;
+mod diagnosis;
+mod endpoint;
+mod error;
+mod identity;
+mod probe;
+mod stream;
+mod survey;
 
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use client::{Alarm, AlarmKind, Client, KvHash, Member, MemberStatus};
+pub use diagnosis::{Diagnosis, Presented};
+pub use endpoint::Endpoint;
+pub use error::{Error, Kind};
+pub use stream::SnapshotStream;
+pub use survey::{LAG_LIMIT, Survey, preference};
 
 /// How to reach etcd; the `[etcd]` table of the configuration.
 #[derive(Debug, Clone)]
@@ -43,7 +63,3 @@ pub enum LiveHash {
     /// Do not ask.
     Off,
 }
-
-/// The client URL of one member, `scheme://host:port` and nothing after it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Endpoint(String);
