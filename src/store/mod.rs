@@ -1,0 +1,305 @@
+//! Where backups are kept: a directory whose files appear whole or not at all.
+//!
+//! A file is written without a name, synced, and linked into place; then the directory is synced.
+//! A crash at any instant leaves either the whole file or nothing. No file is ever overwritten.
+
+mod lock;
+
+pub use lock::{Held, Lock};
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+/// Where backups go; the `[backup]` table of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The directory; it exists, the operator made it.
+    pub dir: PathBuf,
+    /// Bytes of free space that no backup may eat into.
+    pub reserve: u64,
+}
+
+/// What a directory refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The directory itself cannot be used.
+    #[error("the backup directory {} cannot be opened", path.display())]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file in it cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file in it cannot be created, published or removed.
+    #[error("{} cannot be written", path.display())]
+    Write {
+        /// The file, or the directory for one without a name.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// There is already a file of that name, which stays as it is.
+    #[error("{} already exists", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process holds the directory's lock.
+    #[error("another job holds the lock of {}", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// Who, where the holder has said so.
+        source: Held,
+    },
+}
+
+impl Error {
+    /// The system's error number, if it has one.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Error::Open { source, .. } | Error::Read { source, .. } | Error::Write { source, .. } => {
+                Errno::from_io_error(source)
+            }
+            Error::Exists { .. } | Error::Locked { .. } => None,
+        }
+    }
+}
+
+/// Space of a file system, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// What this process may still write.
+    pub free: u64,
+    /// All there is.
+    pub total: u64,
+}
+
+/// An open backup directory.
+#[derive(Debug)]
+pub struct Directory {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// How the unfinished files are named where the file system wants a name.
+const DRAFT_PREFIX: &str = ".hypercloud-etcd-";
+const DRAFT_SUFFIX: &str = ".draft";
+
+impl Directory {
+    /// Opens an existing directory; a symbolic link to one is followed, once, here.
+    ///
+    /// # Errors
+    /// [`Error::Open`] where it is missing, not a directory, or not accessible.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|errno| Error::Open { path: path.into(), source: errno.into() })?;
+        Ok(Directory { fd, path: path.into() })
+    }
+
+    /// The path it was opened by.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The space of its file system.
+    ///
+    /// # Errors
+    /// [`Error::Open`] with the system's reason.
+    pub fn space(&self) -> Result<Space, Error> {
+        let stat = rustix::fs::fstatvfs(&self.fd).map_err(|errno| self.unusable(errno))?;
+        Ok(Space { free: stat.f_bavail * stat.f_frsize, total: stat.f_blocks * stat.f_frsize })
+    }
+
+    /// The names of everything in it, in no order.
+    ///
+    /// # Errors
+    /// [`Error::Open`] with the system's reason.
+    pub fn names(&self) -> Result<Vec<String>, Error> {
+        let entries = rustix::fs::Dir::read_from(&self.fd).map_err(|errno| self.unusable(errno))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|errno| self.unusable(errno))?;
+            // a name that is not UTF-8 is none of ours
+            if let Ok(name) = entry.file_name().to_str()
+                && name != "."
+                && name != ".."
+            {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Opens a regular file in it for reading; a symbolic link is not followed.
+    ///
+    /// # Errors
+    /// [`Error::Read`] where it is missing, a link, not a regular file, or not readable.
+    pub fn file(&self, name: &str) -> Result<File, Error> {
+        let failed = |source| Error::Read { path: self.path.join(name), source };
+        // not to be caught waiting on a pipe that somebody put there
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+        let file = File::from(fd);
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_file() { Ok(file) } else { Err(failed(io::Error::other("it is not a regular file"))) }
+    }
+
+    /// Reads a small file of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Read`], also where it is larger.
+    pub fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, Error> {
+        let failed = |source| Error::Read { path: self.path.join(name), source };
+        let mut bytes = Vec::new();
+        self.file(name)?.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > limit {
+            return Err(failed(io::Error::other(format!("it is larger than {limit} bytes"))));
+        }
+        Ok(bytes)
+    }
+
+    /// Whether there is anything of that name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// [`Error::Write`] with the system's reason.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()).map_err(|errno| self.unwritable(name, errno))?;
+        self.sync()
+    }
+
+    /// Removes drafts that a crash has left. The caller holds the lock, so no draft is in use.
+    ///
+    /// # Errors
+    /// [`Error::Open`] or [`Error::Write`] with the system's reason.
+    pub fn remove_drafts(&self) -> Result<Vec<String>, Error> {
+        let mut drafts = self.names()?;
+        drafts.retain(|name| name.starts_with(DRAFT_PREFIX) && name.ends_with(DRAFT_SUFFIX));
+        for draft in &drafts {
+            self.remove(draft)?;
+        }
+        Ok(drafts)
+    }
+
+    /// A file that nobody else sees until it is published, mode 0600.
+    ///
+    /// # Errors
+    /// [`Error::Write`] where the directory takes no file.
+    pub fn draft(&self) -> Result<Draft<'_>, Error> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.fd, ".", flags | OFlags::TMPFILE, mode) {
+            Ok(fd) => Ok(Draft { directory: self, file: File::from(fd), name: None }),
+            // file systems that cannot hold a file without a name
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => self.named_draft(flags, mode),
+            Err(errno) => Err(self.unwritable("", errno)),
+        }
+    }
+
+    fn named_draft(&self, flags: OFlags, mode: Mode) -> Result<Draft<'_>, Error> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{DRAFT_PREFIX}{process}-{count}{DRAFT_SUFFIX}");
+        let fd = rustix::fs::openat(&self.fd, &name, flags | OFlags::CREATE | OFlags::EXCL, mode)
+            .map_err(|errno| self.unwritable(&name, errno))?;
+        Ok(Draft { directory: self, file: File::from(fd), name: Some(name) })
+    }
+
+    /// Makes the directory's entries durable.
+    fn sync(&self) -> Result<(), Error> {
+        rustix::fs::fsync(&self.fd).map_err(|errno| self.unwritable("", errno))
+    }
+
+    fn unusable(&self, errno: Errno) -> Error {
+        Error::Open { path: self.path.clone(), source: errno.into() }
+    }
+
+    fn unwritable(&self, name: &str, errno: Errno) -> Error {
+        let path = if name.is_empty() { self.path.clone() } else { self.path.join(name) };
+        Error::Write { path, source: errno.into() }
+    }
+}
+
+/// A file in the making; dropped, it is gone.
+#[derive(Debug)]
+pub struct Draft<'d> {
+    directory: &'d Directory,
+    file: File,
+    /// Only where the file system cannot do without.
+    name: Option<String>,
+}
+
+impl Draft<'_> {
+    /// The file, to write to; every handle shares one position.
+    ///
+    /// # Errors
+    /// [`Error::Write`] where the process is out of file handles.
+    pub fn file(&self) -> Result<File, Error> {
+        self.file.try_clone().map_err(|source| Error::Write { path: self.directory.path.clone(), source })
+    }
+
+    /// Makes the bytes durable and gives the file its name.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where the name is taken, else [`Error::Write`].
+    pub fn publish(self, name: &str) -> Result<(), Error> {
+        let directory = self.directory;
+        rustix::fs::fsync(&self.file).map_err(|errno| directory.unwritable(name, errno))?;
+        self.link(name).map_err(|errno| match errno {
+            Errno::EXIST => Error::Exists { path: directory.path.join(name) },
+            other => directory.unwritable(name, other),
+        })?;
+        directory.sync()
+    }
+
+    fn link(&self, name: &str) -> Result<(), Errno> {
+        let fd = &self.directory.fd;
+        let Some(draft) = &self.name else {
+            let unnamed = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            return rustix::fs::linkat(rustix::fs::CWD, unnamed, fd, name, AtFlags::SYMLINK_FOLLOW);
+        };
+        match rustix::fs::renameat_with(fd, draft, fd, name, RenameFlags::NOREPLACE) {
+            // an old kernel or a network file system: a second name says the same
+            Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::linkat(fd, draft, fd, name, AtFlags::empty()),
+            done => done,
+        }
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name
+            && self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+        {
+            // gone already where it was renamed; what stays is removed by the next job
+            let _ = rustix::fs::unlinkat(&self.directory.fd, name, AtFlags::empty());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
