@@ -39,6 +39,9 @@ pub struct Manifest {
     pub source: Source,
     /// Each proof, and what came of it.
     pub verification: Vec<Step>,
+    /// Members whose own data differs from the snapshot: a corrupt member, or several.
+    #[serde(default)]
+    pub contradicting_members: Vec<String>,
     /// When the backup began (RFC 3339, UTC).
     pub started: Timestamp,
     /// When it was proven (RFC 3339, UTC).

@@ -39,6 +39,7 @@ pub(crate) fn manifest(id: &str, revision: u64) -> Manifest {
             etcd_version: "3.5.1".into(),
         },
         verification: vec![Step { step: Proof::Trailer, result: Outcome::Passed, detail: "equal".into() }],
+        contradicting_members: Vec::new(),
         started: id.time(),
         finished: id.time(),
         tool_version: "0".into(),

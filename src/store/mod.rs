@@ -244,6 +244,17 @@ impl Directory {
     }
 }
 
+/// Opens a regular file that the operator named, for reading; links are followed, since the operator
+/// chose them.
+///
+/// # Errors
+/// The system's; also where it is not a regular file.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+}
+
 /// A file in the making; dropped, it is gone.
 #[derive(Debug)]
 pub struct Draft<'d> {

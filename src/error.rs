@@ -1,0 +1,267 @@
+//! One error over all modules: what happened, why, what to do, and with which code to exit.
+
+use std::error::Error as _;
+use std::io;
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
+use crate::snapshot::{Damage, Mismatch};
+use crate::{catalog, config, etcd, store};
+
+/// Exit codes, as in sysexits.h; the unit and the man page rely on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Done.
+    Done = 0,
+    /// The answer is no.
+    No = 1,
+    /// The command line is wrong.
+    Usage = 64,
+    /// A backup does not stand up to its proof.
+    Verification = 65,
+    /// etcd or a store is not reachable.
+    Unavailable = 69,
+    /// A bug of this program.
+    Bug = 70,
+    /// Output cannot be created.
+    CannotCreate = 73,
+    /// Reading or writing failed.
+    Io = 74,
+    /// Another job holds the lock.
+    Locked = 75,
+    /// Permission is missing.
+    Permission = 77,
+    /// The configuration is wrong.
+    Config = 78,
+}
+
+/// Why a job did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The backup directory.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The backups in it.
+    #[error(transparent)]
+    Catalog(#[from] catalog::Error),
+    /// A member did not give a snapshot.
+    #[error("no snapshot could be taken")]
+    Etcd(#[from] etcd::Error),
+    /// The bytes received are not those that etcd sent.
+    #[error("the snapshot from {endpoint} was not kept: it is not what etcd sent")]
+    Trailer {
+        /// The member.
+        endpoint: String,
+        /// The digests.
+        source: Mismatch,
+    },
+    /// The database that a member sent is damaged.
+    #[error("the snapshot from {endpoint} was not kept: its database is damaged")]
+    Damaged {
+        /// The member.
+        endpoint: String,
+        /// Where.
+        source: Damage,
+    },
+    /// A file cannot be proven.
+    #[error("{} does not hold a sound snapshot", path.display())]
+    Unsound {
+        /// The file.
+        path: PathBuf,
+        /// Where it is damaged.
+        source: Damage,
+    },
+    /// The endpoints are those of different clusters.
+    #[error("the endpoints belong to {0} different clusters")]
+    MixedClusters(usize),
+    /// No member gave a snapshot that could be kept.
+    #[error("none of {} members gave a snapshot that could be kept", .0.len())]
+    Members(Vec<Error>),
+    /// The disk has no room for the backup.
+    #[error("the backup of {needed} bytes does not fit {}: {free} bytes are free, {reserve} of them in reserve", path.display())]
+    Space {
+        /// The directory.
+        path: PathBuf,
+        /// Bytes of the snapshot.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that stay free.
+        reserve: u64,
+    },
+    /// The snapshot could not be written.
+    #[error("the snapshot could not be written to {}", path.display())]
+    Spool {
+        /// The directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file that the operator named could not be read.
+    #[error("{} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file that the operator asked for could not be written.
+    #[error("{} cannot be written", path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The command line asks for something that cannot be.
+    #[error("{0}")]
+    Usage(String),
+    /// A part of this program ended without an answer.
+    #[error("a part of the job ended without an answer: {0}")]
+    Bug(String),
+}
+
+impl Error {
+    /// Why, one reason a line, outermost first.
+    #[must_use]
+    pub fn causes(&self) -> Vec<String> {
+        if let Error::Members(failures) = self {
+            return failures.iter().map(Error::in_a_line).collect();
+        }
+        let mut causes = Vec::new();
+        let mut next = self.source();
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        if causes.is_empty() { causes } else { vec![causes.join(": ")] }
+    }
+
+    /// The error in one line: for the journal, and in a list of several.
+    #[must_use]
+    pub fn in_a_line(&self) -> String {
+        // the etcd errors name the member themselves
+        let own = (!matches!(self, Error::Etcd(_))).then(|| self.to_string());
+        own.into_iter().chain(self.causes()).collect::<Vec<_>>().join(": ")
+    }
+
+    /// What to do about it, in full sentences.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Error::Config(error) => return error.hint(),
+            Error::Etcd(error) => return error.hint(),
+            Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => return store_hint(error),
+            Error::Catalog(catalog::Error::NotFound { .. }) => "See what there is with: hypercloud-etcd list",
+            Error::Trailer { .. } => "Something between here and etcd alters the stream; connect to the member directly.",
+            Error::Damaged { .. } => {
+                "The member's own database may be damaged. Compare the members with: etcdctl endpoint hashkv --cluster"
+            }
+            Error::Unsound { .. } => "Choose another backup with: hypercloud-etcd list",
+            Error::MixedClusters(_) => "Name only members of one cluster in etcd.endpoints.",
+            Error::Members(failures) => return failures.iter().find_map(Error::hint),
+            Error::Space { .. } => {
+                "Free some space or move backup.dir to a larger file system; no backup was removed to make room."
+            }
+            Error::Spool { source, .. } if is_full(Errno::from_io_error(source)) => {
+                "Free some space on that file system; no earlier backup was touched."
+            }
+            Error::Usage(_) => "See the options with: hypercloud-etcd --help",
+            Error::Bug(_) => "Please report this, with the journal of the run.",
+            Error::Spool { .. } | Error::Read { .. } | Error::Create { .. } | Error::Catalog(_) => return None,
+        };
+        Some(text.into())
+    }
+
+    /// The code to exit with.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Error::Config(error) => config_code(error),
+            Error::MixedClusters(_) => ExitCode::Config,
+            Error::Etcd(error) => etcd_code(error),
+            Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
+            Error::Catalog(catalog::Error::NotFound { .. }) | Error::Usage(_) => ExitCode::Usage,
+            Error::Catalog(catalog::Error::Write { source, .. }) | Error::Spool { source, .. } => io_code(source, ExitCode::Io),
+            Error::Read { source, .. } => io_code(source, ExitCode::Io),
+            Error::Create { source, .. } => io_code(source, ExitCode::CannotCreate),
+            Error::Trailer { .. } | Error::Damaged { .. } | Error::Unsound { .. } => ExitCode::Verification,
+            Error::Members(failures) => {
+                let is_damage = |failure: &&Error| failure.exit_code() == ExitCode::Verification;
+                let worst = failures.iter().find(is_damage).or(failures.first());
+                worst.map_or(ExitCode::Unavailable, Error::exit_code)
+            }
+            Error::Space { .. } => ExitCode::CannotCreate,
+            Error::Bug(_) => ExitCode::Bug,
+        }
+    }
+
+    /// Whether another member could do better: the fault is not this host's.
+    #[must_use]
+    pub fn is_of_one_member(&self) -> bool {
+        matches!(self, Error::Etcd(_) | Error::Trailer { .. } | Error::Damaged { .. })
+    }
+}
+
+fn config_code(error: &config::Error) -> ExitCode {
+    match error {
+        config::Error::Denied { .. } => ExitCode::Permission,
+        _ => ExitCode::Config,
+    }
+}
+
+/// The code that says what a failure with one member asks for.
+#[must_use]
+pub fn etcd_code(error: &etcd::Error) -> ExitCode {
+    match error.kind() {
+        etcd::Kind::Unreachable => ExitCode::Unavailable,
+        etcd::Kind::Permission => ExitCode::Permission,
+        etcd::Kind::Configuration => ExitCode::Config,
+    }
+}
+
+fn store_code(error: &store::Error) -> ExitCode {
+    match (error, error.errno()) {
+        (store::Error::Locked { .. }, _) => ExitCode::Locked,
+        (store::Error::Exists { .. }, _) => ExitCode::CannotCreate,
+        (_, Some(Errno::ACCESS | Errno::PERM)) => ExitCode::Permission,
+        (store::Error::Read { .. }, _) => ExitCode::Io,
+        (store::Error::Write { .. }, Some(Errno::IO)) => ExitCode::Io,
+        (store::Error::Open { .. } | store::Error::Write { .. }, _) => ExitCode::CannotCreate,
+    }
+}
+
+fn io_code(error: &io::Error, otherwise: ExitCode) -> ExitCode {
+    if error.kind() == io::ErrorKind::PermissionDenied { ExitCode::Permission } else { otherwise }
+}
+
+fn is_full(errno: Option<Errno>) -> bool {
+    matches!(errno, Some(Errno::NOSPC | Errno::DQUOT))
+}
+
+fn store_hint(error: &store::Error) -> Option<String> {
+    let path = match error {
+        store::Error::Open { path, .. }
+        | store::Error::Read { path, .. }
+        | store::Error::Write { path, .. }
+        | store::Error::Exists { path }
+        | store::Error::Locked { path, .. } => path.display(),
+    };
+    Some(match (error, error.errno()) {
+        (store::Error::Locked { .. }, _) => "Wait for it to end, or see it with: ps -fp PID".to_owned(),
+        (store::Error::Open { .. }, Some(Errno::NOENT)) => {
+            format!("Mount it if it is a mount point, or make it with: install -d -m 0700 {path}")
+        }
+        (store::Error::Open { .. }, Some(Errno::NOTDIR)) => format!("Set backup.dir to a directory; {path} is a file."),
+        (_, Some(Errno::ACCESS | Errno::PERM)) => "Run as root, or give this user access to the directory.".to_owned(),
+        (_, Some(Errno::ROFS)) => format!("The file system of {path} is mounted read-only; see why with: dmesg"),
+        (_, errno) if is_full(errno) => "Free some space on that file system; no earlier backup was touched.".to_owned(),
+        (store::Error::Exists { .. }, _) => "Move that file away; it is not touched.".to_owned(),
+        _ => return None,
+    })
+}

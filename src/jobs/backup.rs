@@ -1,0 +1,287 @@
+//! Takes one backup: stream, prove, publish. What is not proven is not called a backup.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::live::{self, Agreement};
+use super::{blocking, scratch_in};
+use crate::catalog::{self, BackupId, Catalog, Manifest, Outcome, Proof, Source, Step, Stored, Trigger};
+use crate::config::Config;
+use crate::error::Error;
+use crate::etcd::{Client, Endpoint, LiveHash, MemberStatus, SnapshotStream, Survey};
+use crate::snapshot::{self, Digests, Inspection, Spool};
+use crate::store::{Directory, Draft, Lock};
+
+/// What comes from outside: why, when, and who wants to know how far it is.
+pub struct Run<'r> {
+    /// Why the backup is made.
+    pub trigger: Trigger,
+    /// The time.
+    pub clock: &'r dyn Fn() -> Timestamp,
+    /// Told of every step.
+    pub progress: &'r dyn Fn(&Progress),
+}
+
+/// How far a backup is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// Bytes arrive.
+    Receiving {
+        /// From this member.
+        endpoint: Endpoint,
+        /// Bytes received.
+        received: u64,
+        /// Bytes to come in all.
+        announced: u64,
+    },
+    /// All bytes are here and are being proven.
+    Proving {
+        /// Bytes received.
+        size: u64,
+    },
+}
+
+/// Bytes that travel from the network to the disk at once.
+const BUFFER: usize = 1 << 20;
+/// Buffers under way: what memory a backup takes, whatever its size.
+const BUFFERS: usize = 4;
+/// How often a snapshot is taken again because a compaction kept the members from confirming it.
+const COMPACTION_RETRIES: usize = 2;
+
+/// Takes, proves and publishes one backup. The manifest tells whether every proof that was asked
+/// for was given.
+///
+/// # Errors
+/// [`Error`]; then no file is visible that was not there before.
+pub async fn backup(config: &Config, run: &Run<'_>) -> Result<Manifest, Error> {
+    let started = (run.clock)();
+    let directory = Directory::open(&config.backup.dir)?;
+    let _lock = Lock::take(&directory, &holder(started))?;
+    let catalog = Catalog::of(&directory);
+    for leftover in catalog.remove_leftovers()? {
+        tracing::warn!("removed {leftover}, which an interrupted backup had left in {}", directory.path().display());
+    }
+    let survey = Survey::take(&config.etcd).await;
+    let taken = first_good(config, &directory, &survey, run).await?;
+    let id = catalog.free_id(BackupId::at(started));
+    let manifest = taken.manifest(id, run.trigger, started, (run.clock)());
+    taken.publish(catalog, &manifest)?;
+    Ok(manifest)
+}
+
+/// Who holds the lock, for others to read.
+fn holder(started: Timestamp) -> String {
+    let (process, name) = (std::process::id(), env!("CARGO_PKG_NAME"));
+    format!("process {process} ({name} backup), since {started:.0}")
+}
+
+/// Tries the members in order of preference. A snapshot that the other members contradict is kept
+/// only when no member gives a better one.
+async fn first_good<'d>(
+    config: &Config,
+    directory: &'d Directory,
+    survey: &Survey,
+    run: &Run<'_>,
+) -> Result<Taken<'d>, Error> {
+    let clusters = survey.cluster_ids().len();
+    if clusters > 1 {
+        return Err(Error::MixedClusters(clusters));
+    }
+    let mut doubtful = None;
+    let mut failures = Vec::new();
+    for endpoint in survey.preference() {
+        match from_member(config, directory, &endpoint, run).await {
+            Ok(taken) if taken.agreement.outcome() != Outcome::Failed => return Ok(taken),
+            Ok(taken) => {
+                tracing::error!("the snapshot from {endpoint} is contradicted: {}", taken.agreement);
+                doubtful.get_or_insert(taken);
+            }
+            Err(error) if error.is_of_one_member() => {
+                tracing::warn!("{}", error.in_a_line());
+                failures.push(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match (doubtful, failures.len()) {
+        (Some(doubtful), _) => Ok(doubtful),
+        (None, 1) => Err(failures.remove(0)),
+        (None, _) => Err(Error::Members(failures)),
+    }
+}
+
+/// One member's snapshot; taken again where a compaction kept every member from confirming it.
+async fn from_member<'d>(
+    config: &Config,
+    directory: &'d Directory,
+    endpoint: &Endpoint,
+    run: &Run<'_>,
+) -> Result<Taken<'d>, Error> {
+    let mut retries = 0..COMPACTION_RETRIES;
+    loop {
+        let taken = attempt(config, directory, endpoint, run).await?;
+        if !taken.agreement.is_prevented_by_compaction() || retries.next().is_none() {
+            return Ok(taken);
+        }
+        tracing::info!("a compaction overtook the snapshot from {endpoint} before it could be confirmed; taking another");
+    }
+}
+
+/// Connects, streams into a private file, and proves what arrived.
+async fn attempt<'d>(
+    config: &Config,
+    directory: &'d Directory,
+    endpoint: &Endpoint,
+    run: &Run<'_>,
+) -> Result<Taken<'d>, Error> {
+    let mut client = Client::connect(&config.etcd, endpoint).await?;
+    let member = client.status().await?;
+    let mut stream = client.snapshot(config.etcd.stall_timeout).await?;
+    let draft = directory.draft()?;
+    let (file, digests) = receive(&mut stream, (config, directory), &draft, run).await?;
+    digests.check().map_err(|source| Error::Trailer { endpoint: endpoint.to_string(), source })?;
+    (run.progress)(&Progress::Proving { size: digests.length });
+    let (inspection, agreement) = prove(config, directory, (endpoint, file), digests.length).await?;
+    Ok(Taken { draft, member, digests, inspection, agreement, live_hash: config.etcd.live_hash })
+}
+
+/// Moves the stream to the disk: the network is read here, hashing and writing happen beside it.
+async fn receive(
+    stream: &mut SnapshotStream,
+    (config, directory): (&Config, &Directory),
+    draft: &Draft<'_>,
+    run: &Run<'_>,
+) -> Result<(File, Digests), Error> {
+    let failed = |source| Error::Spool { path: directory.path().into(), source };
+    let mut first = Vec::with_capacity(BUFFER);
+    if let Some(bytes) = stream.next().await? {
+        first.extend_from_slice(bytes);
+    }
+    require_room(config, directory, stream.announced())?;
+    let mut spool = Spool::new(draft.file()?);
+    spool.reserve(stream.announced()).map_err(failed)?;
+    let (sender, mut buffers) = mpsc::channel::<Vec<u8>>(BUFFERS);
+    let writer = blocking(move || {
+        while let Some(buffer) = buffers.blocking_recv() {
+            spool.write(&buffer)?;
+        }
+        Ok(spool.finish())
+    });
+    let (received, written) = tokio::join!(forward(stream, first, sender, run), writer);
+    // where the disk failed, the stream only ended because of it
+    let written = written?.map_err(failed)?;
+    received?;
+    Ok(written)
+}
+
+/// Hands the stream's bytes to the writer in large buffers, to the end or until the writer is gone.
+async fn forward(
+    stream: &mut SnapshotStream,
+    mut buffer: Vec<u8>,
+    writer: mpsc::Sender<Vec<u8>>,
+    run: &Run<'_>,
+) -> Result<(), Error> {
+    let (endpoint, announced) = (stream.endpoint().clone(), stream.announced());
+    let mut received = buffer.len() as u64;
+    while let Some(bytes) = stream.next().await? {
+        received += bytes.len() as u64;
+        if buffer.len() + bytes.len() > BUFFER {
+            let full = std::mem::replace(&mut buffer, Vec::with_capacity(BUFFER));
+            if writer.send(full).await.is_err() {
+                return Ok(());
+            }
+        }
+        buffer.extend_from_slice(bytes);
+        (run.progress)(&Progress::Receiving { endpoint: endpoint.clone(), received, announced });
+    }
+    // the writer's own result tells where it stopped early
+    let _ = writer.send(buffer).await;
+    Ok(())
+}
+
+/// Refuses a backup that the disk could not hold, before a byte of it is written.
+fn require_room(config: &Config, directory: &Directory, needed: u64) -> Result<(), Error> {
+    let (free, reserve) = (directory.space()?.free, config.backup.reserve);
+    if needed.saturating_add(reserve) > free {
+        return Err(Error::Space { path: directory.path().into(), needed, free, reserve });
+    }
+    Ok(())
+}
+
+/// Walks the database and asks the members for their hash of it, while the bytes become durable.
+async fn prove(
+    config: &Config,
+    directory: &Directory,
+    (endpoint, file): (&Endpoint, File),
+    length: u64,
+) -> Result<(Inspection, Agreement), Error> {
+    let failed = |source| Error::Spool { path: directory.path().into(), source };
+    let file = Arc::new(file);
+    let scratch = scratch_in(directory).map_err(failed)?;
+    let revision = snapshot::newest_revision(&file, length);
+    let (to_walk, to_sync) = (Arc::clone(&file), Arc::clone(&file));
+    let walk = blocking(move || Inspection::walk(&to_walk, length, &|| scratch.try_clone()));
+    let sync = blocking(move || to_sync.sync_data());
+    let (inspection, synced, answers) = tokio::join!(walk, sync, live::ask(&config.etcd, revision));
+    synced?.map_err(failed)?;
+    let inspection = inspection?.map_err(|source| Error::Damaged { endpoint: endpoint.to_string(), source })?;
+    let inspection = Arc::new(inspection);
+    let agreement = live::compare(answers, &inspection, &file, length).await?;
+    snapshot::release_cache(&file);
+    Arc::into_inner(inspection)
+        .map(|inspection| (inspection, agreement))
+        .ok_or_else(|| Error::Bug("the inspection is still in use".into()))
+}
+
+/// A snapshot that has arrived, and what was found about it.
+struct Taken<'d> {
+    draft: Draft<'d>,
+    member: MemberStatus,
+    digests: Digests,
+    inspection: Inspection,
+    agreement: Agreement,
+    live_hash: LiveHash,
+}
+
+impl Taken<'_> {
+    fn manifest(&self, id: BackupId, trigger: Trigger, started: Timestamp, finished: Timestamp) -> Manifest {
+        let (size, sha256) = (self.digests.length, self.digests.whole);
+        let facts = self.inspection.facts.clone();
+        let live = self.agreement.outcome();
+        let passed = |step, detail| Step { step, result: Outcome::Passed, detail };
+        Manifest {
+            format: catalog::FORMAT,
+            verified: live == Outcome::Passed || (live == Outcome::Skipped && self.live_hash != LiveHash::Require),
+            pinned: false,
+            trigger,
+            file: id.data_name(),
+            size,
+            sha256,
+            stored: Stored { size, sha256, seal: Vec::new() },
+            source: Source {
+                endpoint: self.member.endpoint.to_string(),
+                cluster_id: format!("{:x}", self.member.cluster_id),
+                member_id: format!("{:x}", self.member.member_id),
+                etcd_version: self.member.version.clone(),
+            },
+            verification: vec![
+                passed(Proof::Trailer, format!("SHA-256 {}, as etcd appended it", self.digests.trailer)),
+                passed(Proof::Structure, format!("{} entries on pages of {} bytes", facts.total_entries, facts.page_size)),
+                Step { step: Proof::Live, result: live, detail: self.agreement.to_string() },
+            ],
+            contradicting_members: self.agreement.differing(),
+            facts,
+            started,
+            finished,
+            tool_version: env!("CARGO_PKG_VERSION").into(),
+            id,
+        }
+    }
+
+    fn publish(self, catalog: Catalog<'_>, manifest: &Manifest) -> Result<(), Error> {
+        Ok(catalog.publish(self.draft, manifest)?)
+    }
+}
