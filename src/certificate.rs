@@ -6,21 +6,21 @@
 //! stripped of control characters, so a hostile name cannot forge a log line. It has no clock and
 //! does not decide trust: that is the TLS library's.
 
+mod error;
+mod pem;
+
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rustls::pki_types::pem::{self, PemObject as _, SectionKind, SliceIter};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate, X509Name};
 
-/// The largest file that is read as PEM, in bytes.
-const MAX_FILE: u64 = 4 << 20;
+pub use error::Error;
+pub use pem::{check_key, parse, read, read_file};
+
 /// The longest text that is kept from one field of a certificate, in characters.
 const MAX_TEXT: usize = 256;
 
@@ -63,216 +63,6 @@ pub enum Validity {
         /// The first instant of its validity.
         from: Timestamp,
     },
-}
-
-/// Why a certificate or key file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be opened or read.
-    #[error("{} cannot be read: {cause}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// The file is larger than any certificate bundle.
-    #[error("{} is larger than {} MiB and cannot be a PEM file", path.display(), MAX_FILE >> 20)]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file holds no entry of the kind that is needed.
-    #[error("{} holds no {wanted} in PEM form", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// What was looked for.
-        wanted: &'static str,
-    },
-    /// One entry of the file cannot be read.
-    #[error("entry {entry} of {} cannot be read: {reason}", path.display())]
-    Entry {
-        /// The file.
-        path: PathBuf,
-        /// Which entry, counted from 1.
-        entry: usize,
-        /// What is wrong with it; never its content.
-        reason: String,
-    },
-    /// The private key is encrypted.
-    #[error("the private key in {} is encrypted", path.display())]
-    EncryptedKey {
-        /// The key file.
-        path: PathBuf,
-    },
-    /// The private key is of a kind that cannot sign a TLS handshake here.
-    #[error("the private key in {} is damaged or of an unsupported kind", path.display())]
-    UnsupportedKey {
-        /// The key file.
-        path: PathBuf,
-    },
-    /// The private key is another certificate's.
-    #[error("the private key in {} does not belong to the certificate of {subject}", path.display())]
-    KeyMismatch {
-        /// The key file.
-        path: PathBuf,
-        /// The subject of the certificate.
-        subject: String,
-    },
-}
-
-impl Error {
-    /// What to do about it, as a full sentence.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Read { path, cause } => match cause.kind() {
-                io::ErrorKind::NotFound => {
-                    format!("Correct the path, or create {}.", path.display())
-                }
-                io::ErrorKind::PermissionDenied => {
-                    format!(
-                        "Run as root, or see who may read it with: ls -l {}",
-                        path.display()
-                    )
-                }
-                _ => return None,
-            },
-            Self::Missing { path, .. } | Self::Entry { path, .. } | Self::TooLarge { path } => {
-                format!(
-                    "See what the file holds with: grep -n -e ----- {}",
-                    path.display()
-                )
-            }
-            Self::EncryptedKey { path } => format!(
-                "The daemon cannot type a passphrase; decrypt it with: openssl pkey -in {} -out NEW.key",
-                path.display()
-            ),
-            Self::UnsupportedKey { .. } => {
-                "RSA (2048 bit and more), ECDSA P-256 and P-384, and Ed25519 keys can be used."
-                    .to_owned()
-            }
-            Self::KeyMismatch { path, .. } => format!(
-                "Compare the public keys with: openssl pkey -pubout -in {} and openssl x509 -noout -pubkey -in CERTIFICATE",
-                path.display()
-            ),
-        })
-    }
-
-    /// The file that the error is about.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::Read { path, .. }
-            | Self::TooLarge { path }
-            | Self::Missing { path, .. }
-            | Self::Entry { path, .. }
-            | Self::EncryptedKey { path }
-            | Self::UnsupportedKey { path }
-            | Self::KeyMismatch { path, .. } => path,
-        }
-    }
-}
-
-/// Reads every certificate of a PEM file, in the order of the file; never empty.
-///
-/// # Errors
-/// [`Error::Read`], [`Error::TooLarge`], and those of [`parse`].
-pub fn read(path: &Path) -> Result<Vec<Certificate>, Error> {
-    parse(path, &read_file(path)?)
-}
-
-/// Reads every certificate of PEM text that came from `path`; never empty.
-///
-/// Private keys between them (a kubelet's combined file) are passed over.
-///
-/// # Errors
-/// [`Error::Missing`] where there is none, [`Error::Entry`] for an entry that is cut, not base64,
-/// not a certificate, or a certificate under a label that TLS libraries skip.
-pub fn parse(path: &Path, text: &[u8]) -> Result<Vec<Certificate>, Error> {
-    refuse_foreign_labels(path, text)?;
-    let mut certificates = Vec::new();
-    for (index, section) in SliceIter::<(SectionKind, Vec<u8>)>::new(text).enumerate() {
-        let entry = index + 1;
-        let failed = |reason| Error::Entry {
-            path: path.to_owned(),
-            entry,
-            reason,
-        };
-        let (kind, der) = section.map_err(|error| failed(pem_reason(&error).to_owned()))?;
-        if kind == SectionKind::Certificate {
-            certificates.push(Certificate::from_der(der).map_err(failed)?);
-        }
-    }
-    if certificates.is_empty() {
-        return Err(Error::Missing {
-            path: path.to_owned(),
-            wanted: "certificate",
-        });
-    }
-    Ok(certificates)
-}
-
-/// Proves that the private key in PEM `text`, which came from `path`, belongs to `certificate`.
-///
-/// # Errors
-/// [`Error::Missing`], [`Error::Entry`], [`Error::EncryptedKey`], [`Error::UnsupportedKey`] and
-/// [`Error::KeyMismatch`].
-pub fn check_key(certificate: &Certificate, path: &Path, text: &[u8]) -> Result<(), Error> {
-    let path = || path.to_owned();
-    // OpenSSL's old encrypted form keeps the plain label and says so in a header
-    if text.windows(10).any(|part| part == b"Proc-Type:") {
-        return Err(Error::EncryptedKey { path: path() });
-    }
-    let key = PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
-        pem::Error::NoItemsFound if labels(text).any(|(_, label)| label.contains("ENCRYPTED")) => {
-            Error::EncryptedKey { path: path() }
-        }
-        pem::Error::NoItemsFound => Error::Missing {
-            path: path(),
-            wanted: "private key",
-        },
-        other => Error::Entry {
-            path: path(),
-            entry: 1,
-            reason: pem_reason(&other).to_owned(),
-        },
-    })?;
-    let signer = rustls::crypto::ring::sign::any_supported_type(&key)
-        .map_err(|_| Error::UnsupportedKey { path: path() })?;
-    match rustls::sign::CertifiedKey::new(vec![certificate.der.clone()], signer).keys_match() {
-        Ok(()) => Ok(()),
-        Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
-            Err(Error::KeyMismatch {
-                path: path(),
-                subject: certificate.whose().to_owned(),
-            })
-        }
-        Err(_) => Err(Error::UnsupportedKey { path: path() }),
-    }
-}
-
-/// Reads a PEM file whole, for [`parse`] and [`check_key`].
-///
-/// # Errors
-/// [`Error::Read`] and [`Error::TooLarge`].
-pub fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
-    let failed = |cause| Error::Read {
-        path: path.to_owned(),
-        cause,
-    };
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MAX_FILE + 1)
-        .read_to_end(&mut text)
-        .map_err(failed)?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(Error::TooLarge {
-            path: path.to_owned(),
-        });
-    }
-    Ok(text)
 }
 
 impl Certificate {
@@ -380,43 +170,6 @@ impl fmt::Debug for Certificate {
             .field("subject", &self.subject)
             .field("fingerprint", &self.fingerprint)
             .finish_non_exhaustive()
-    }
-}
-
-/// The labels of the PEM entries, each with its number from 1.
-fn labels(text: &[u8]) -> impl Iterator<Item = (usize, String)> {
-    text.split(|byte| matches!(byte, b'\n' | b'\r'))
-        .filter_map(|line| line.strip_prefix(b"-----BEGIN "))
-        .map(|rest| {
-            printable(
-                String::from_utf8_lossy(rest)
-                    .trim_end()
-                    .trim_end_matches('-'),
-            )
-        })
-        .enumerate()
-        .map(|(index, label)| (index + 1, label))
-}
-
-/// Certificates under other labels (OpenSSL's `TRUSTED CERTIFICATE`) would be skipped in silence.
-fn refuse_foreign_labels(path: &Path, text: &[u8]) -> Result<(), Error> {
-    match labels(text).find(|(_, label)| label.contains("CERTIFICATE") && label != "CERTIFICATE") {
-        Some((entry, label)) => Err(Error::Entry {
-            path: path.to_owned(),
-            entry,
-            reason: format!("it is a `{label}`, only a `CERTIFICATE` can be read"),
-        }),
-        None => Ok(()),
-    }
-}
-
-/// The reason alone: the library's own text may quote a line of the file.
-fn pem_reason(error: &pem::Error) -> &'static str {
-    match error {
-        pem::Error::MissingSectionEnd { .. } => "its END line is missing",
-        pem::Error::IllegalSectionStart { .. } => "its BEGIN line is malformed",
-        pem::Error::Base64Decode(_) => "it is not base64",
-        _ => "it is not PEM",
     }
 }
 

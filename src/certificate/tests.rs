@@ -4,6 +4,7 @@ use rcgen::{
     KeyPair, SanType, date_time_ymd,
 };
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
@@ -24,7 +25,7 @@ fn params() -> CertificateParams {
     params
 }
 
-fn leaf(params: CertificateParams, ca: &CertifiedIssuer<'_, KeyPair>) -> (String, KeyPair) {
+fn leaf(params: &CertificateParams, ca: &CertifiedIssuer<'_, KeyPair>) -> (String, KeyPair) {
     let key = KeyPair::generate().unwrap();
     (params.signed_by(&key, ca).unwrap().pem(), key)
 }
@@ -42,7 +43,7 @@ fn at(text: &str) -> Timestamp {
 #[test]
 fn a_certificate_says_whose_it_is_for_which_names_and_until_when() {
     let ca = authority("etcd-ca");
-    let certificate = one(&leaf(params(), &ca).0);
+    let certificate = one(&leaf(&params(), &ca).0);
     assert!(
         certificate.subject.contains("CN=etcd-1"),
         "{}",
@@ -68,7 +69,7 @@ fn a_certificate_says_whose_it_is_for_which_names_and_until_when() {
 
 #[test]
 fn validity_includes_both_ends_and_days_left_goes_below_zero() {
-    let certificate = one(&leaf(params(), &authority("ca")).0);
+    let certificate = one(&leaf(&params(), &authority("ca")).0);
     let (from, until) = (certificate.not_before, certificate.not_after);
     assert_eq!(certificate.validity(from), Validity::Valid);
     assert_eq!(certificate.validity(until), Validity::Valid);
@@ -88,7 +89,7 @@ fn validity_includes_both_ends_and_days_left_goes_below_zero() {
 fn a_certificate_without_an_end_is_valid_for_as_long_as_time_is_counted() {
     let mut params = params();
     params.not_after = date_time_ymd(9999, 12, 31);
-    let certificate = one(&leaf(params, &authority("ca")).0);
+    let certificate = one(&leaf(&params, &authority("ca")).0);
     assert_eq!(certificate.not_after, Timestamp::MAX);
     assert_eq!(
         certificate.validity(at("2500-01-01T00:00:00Z")),
@@ -99,7 +100,7 @@ fn a_certificate_without_an_end_is_valid_for_as_long_as_time_is_counted() {
 #[test]
 fn the_signer_is_found_by_signature_and_not_by_name() {
     let (right, namesake) = (authority("etcd-ca"), authority("etcd-ca"));
-    let certificate = one(&leaf(params(), &right).0);
+    let certificate = one(&leaf(&params(), &right).0);
     let (right, namesake) = (one(&right.pem()), one(&namesake.pem()));
     assert_eq!(
         certificate.signer(&[namesake.clone(), right.clone()]),
@@ -112,7 +113,7 @@ fn the_signer_is_found_by_signature_and_not_by_name() {
 #[test]
 fn a_bundle_gives_every_certificate_in_order_and_passes_over_keys() {
     let (a, b) = (authority("a"), authority("b"));
-    let (_, key) = leaf(params(), &a);
+    let (_, key) = leaf(&params(), &a);
     let text = format!("# two\n{}{}\n{}", a.pem(), key.serialize_pem(), b.pem());
     let bundle = parse(Path::new("ca.crt"), text.as_bytes()).unwrap();
     assert_eq!(bundle, [one(&a.pem()), one(&b.pem())]);
@@ -173,7 +174,7 @@ fn a_key_is_proved_to_belong_to_its_certificate() {
 
 #[test]
 fn key_errors_name_the_file_and_never_its_content() {
-    let certificate = one(&leaf(params(), &authority("ca")).0);
+    let certificate = one(&leaf(&params(), &authority("ca")).0);
     let key = KeyPair::generate().unwrap().serialize_pem();
     let path = Path::new("server.key");
     let cases = [
@@ -212,7 +213,7 @@ fn control_characters_of_a_name_do_not_reach_a_message() {
     params
         .distinguished_name
         .push(DnType::CommonName, "a\n\u{1b}[31merror: all lost");
-    let certificate = one(&leaf(params, &authority("ca")).0);
+    let certificate = one(&leaf(&params, &authority("ca")).0);
     assert!(
         !certificate.subject.chars().any(char::is_control),
         "{}",

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustls::AlertDescription;
 
 use super::Endpoint;
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, Validity};
 
 /// The client certificate that was presented, and where it came from.
 #[derive(Debug, Clone)]
@@ -49,56 +50,20 @@ pub enum Diagnosis {
         /// How it answered.
         reason: String,
     },
-    /// The server's certificate is signed by none of our authorities.
-    UntrustedServer {
-        /// The server's certificate.
-        server: Box<Certificate>,
-        /// The CA file.
-        ca_file: PathBuf,
-        /// The subjects in the CA file.
-        authorities: Vec<String>,
-        /// Whether one of them has the issuer's name and another key (a CA that was made anew).
-        namesake: bool,
+    /// We do not accept the server's certificate.
+    Server {
+        /// The certificate that the server presented.
+        certificate: Box<Certificate>,
+        /// What is wrong with it.
+        fault: ServerFault,
     },
-    /// The server's certificate is out of its time.
-    ServerExpired {
-        /// The server's certificate.
-        server: Box<Certificate>,
-    },
-    /// The time of the server's certificate has not come.
-    ServerNotYetValid {
-        /// The server's certificate.
-        server: Box<Certificate>,
-    },
-    /// The host of the endpoint is not in the server's certificate.
-    WrongName {
-        /// The server's certificate.
-        server: Box<Certificate>,
-    },
-    /// The server's certificate was rejected for another reason.
-    ServerRejected {
-        /// The server's certificate.
-        server: Box<Certificate>,
-        /// What the TLS library said.
-        reason: String,
-    },
-    /// The server refused our certificate, whose time is over.
-    ClientExpired(Box<Presented>),
-    /// The server refused our certificate, whose time has not come.
-    ClientNotYetValid(Box<Presented>),
-    /// The server refused our certificate because it does not trust the issuer.
-    ClientUntrusted(Box<Presented>),
-    /// The server refused our certificate, which is not meant for clients.
-    ClientPurpose(Box<Presented>),
-    /// The server refused our certificate for another reason.
-    ClientRefused {
-        /// Our certificate.
+    /// The server does not accept our certificate.
+    Client {
+        /// The certificate that we presented.
         presented: Box<Presented>,
-        /// The TLS alert.
-        alert: String,
+        /// What is wrong with it.
+        fault: ClientFault,
     },
-    /// The server closed the connection once it had seen our certificate, without a word.
-    ClientDropped(Box<Presented>),
     /// None of the above.
     Broken {
         /// The transport's reasons, outermost first.
@@ -106,120 +71,178 @@ pub enum Diagnosis {
     },
 }
 
+/// What is wrong with the server's certificate.
+#[derive(Debug)]
+pub enum ServerFault {
+    /// None of our authorities signed it.
+    Untrusted {
+        /// The CA file.
+        ca_file: PathBuf,
+        /// The subjects in the CA file.
+        authorities: Vec<String>,
+        /// Whether one of them has the issuer's name and another key (a CA that was made anew).
+        namesake: bool,
+    },
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotYetValid,
+    /// The host of the endpoint is not among its names and addresses.
+    WrongName,
+    /// Something else, in the TLS library's words.
+    Other {
+        /// What the TLS library said.
+        reason: String,
+    },
+}
+
+/// What the server has against our certificate.
+#[derive(Debug)]
+pub enum ClientFault {
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotYetValid,
+    /// The server does not trust its issuer.
+    Untrusted,
+    /// It is not meant for clients.
+    Purpose,
+    /// The server closed the connection once it had seen it, without a word.
+    Dropped,
+    /// Something else, which the server told by a TLS alert only.
+    Alert {
+        /// The name of the alert.
+        alert: String,
+    },
+}
+
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused => write!(f, "connection refused"),
+            Self::Refused => f.write_str("connection refused"),
             Self::UnknownHost { reason } => write!(f, "the host name has no address: {reason}"),
-            Self::NoRoute { reason } => write!(f, "{reason}"),
+            Self::NoRoute { reason } => f.write_str(reason),
             Self::Silent { stage, after } => {
                 write!(f, "it did not answer {stage} within {after:?}")
             }
-            Self::PlainServer => write!(
+            Self::PlainServer => {
+                f.write_str("the endpoint says https, but the server speaks plain HTTP")
+            }
+            Self::TlsServer => f.write_str("the endpoint says http, but the server wants TLS"),
+            Self::NotEtcd { reason } => {
+                write!(
+                    f,
+                    "something answers there, but not with etcd's API: {reason}"
+                )
+            }
+            Self::Server { certificate, fault } => fault.write(f, certificate),
+            Self::Client { presented, fault } => fault.write(f, presented),
+            Self::Broken { cause } => f.write_str(cause),
+        }
+    }
+}
+
+impl ServerFault {
+    fn write(&self, f: &mut fmt::Formatter<'_>, server: &Certificate) -> fmt::Result {
+        write!(
+            f,
+            "its certificate ({}, SHA-256 {}) ",
+            server.whose(),
+            server.fingerprint
+        )?;
+        match self {
+            Self::Untrusted {
+                ca_file,
+                namesake: true,
+                ..
+            } => write!(
                 f,
-                "the endpoint says https, but the server speaks plain HTTP"
+                "is signed by another `{}` than the one in {}: same name, other key",
+                server.issuer,
+                ca_file.display()
             ),
-            Self::TlsServer => write!(f, "the endpoint says http, but the server wants TLS"),
-            Self::NotEtcd { reason } => write!(
-                f,
-                "something answers there, but not with etcd's API: {reason}"
-            ),
-            Self::UntrustedServer {
-                server,
+            Self::Untrusted {
                 ca_file,
                 authorities,
-                namesake,
-            } => {
-                write!(
-                    f,
-                    "its certificate ({}) is signed by `{}`, ",
-                    describe(server),
-                    server.issuer
-                )?;
-                if *namesake {
-                    write!(
-                        f,
-                        "and {} holds a CA of that name with another key",
-                        ca_file.display()
-                    )
-                } else {
-                    write!(
-                        f,
-                        "which is not in {} (that holds: {})",
-                        ca_file.display(),
-                        authorities.join("; ")
-                    )
-                }
+                ..
+            } => write!(
+                f,
+                "is signed by `{}`, which is not in {} (there: {})",
+                server.issuer,
+                ca_file.display(),
+                authorities.join("; ")
+            ),
+            Self::Expired => write!(f, "expired at {}", server.not_after),
+            Self::NotYetValid => write!(f, "is not valid before {}", server.not_before),
+            Self::WrongName => write!(f, "is valid only for {}", server.names()),
+            Self::Other { reason } => write!(f, "was rejected: {reason}"),
+        }
+    }
+
+    fn hint(&self, host: &str) -> Option<String> {
+        Some(match self {
+            Self::Untrusted { .. } => {
+                "Set etcd.ca_file to the CA of etcd; on a kubeadm host that is /etc/kubernetes/pki/etcd/ca.crt.".to_owned()
             }
-            Self::ServerExpired { server } => {
-                write!(
-                    f,
-                    "its certificate ({}) expired at {}",
-                    describe(server),
-                    server.not_after
-                )
+            Self::Expired => "Renew it on that host; under kubeadm with: kubeadm certs renew etcd-server".to_owned(),
+            Self::NotYetValid => "Compare the clocks of both hosts with: date -u".to_owned(),
+            Self::WrongName => {
+                format!("Use one of these in the endpoint, or add {host} to the certificate of the server.")
             }
-            Self::ServerNotYetValid { server } => {
-                write!(
-                    f,
-                    "its certificate ({}) is not valid before {}",
-                    describe(server),
-                    server.not_before
-                )
-            }
-            Self::WrongName { server } => {
-                write!(
-                    f,
-                    "its certificate ({}) is valid only for {}",
-                    describe(server),
-                    server.names()
-                )
-            }
-            Self::ServerRejected { server, reason } => {
-                write!(
-                    f,
-                    "its certificate ({}) was rejected: {reason}",
-                    describe(server)
-                )
-            }
-            Self::ClientExpired(presented) => {
-                write!(
-                    f,
-                    "it refused {presented}, which expired at {}",
-                    presented.certificate.not_after
-                )
-            }
-            Self::ClientNotYetValid(presented) => {
+            Self::Other { .. } => return None,
+        })
+    }
+}
+
+impl ClientFault {
+    fn write(&self, f: &mut fmt::Formatter<'_>, presented: &Presented) -> fmt::Result {
+        let ours = &presented.certificate;
+        match self {
+            Self::Expired => write!(
+                f,
+                "it refused {presented}, which expired at {}",
+                ours.not_after
+            ),
+            Self::NotYetValid => {
                 write!(
                     f,
                     "it refused {presented}, which is not valid before {}",
-                    presented.certificate.not_before
+                    ours.not_before
                 )
             }
-            Self::ClientUntrusted(presented) => {
-                write!(
-                    f,
-                    "it does not trust `{}`, the issuer of {presented}",
-                    presented.certificate.issuer
-                )
-            }
-            Self::ClientPurpose(presented) => {
+            Self::Untrusted => write!(
+                f,
+                "it does not trust `{}`, the issuer of {presented}",
+                ours.issuer
+            ),
+            Self::Purpose => {
                 write!(
                     f,
                     "it refused {presented}, whose extended key usage does not name clients"
                 )
             }
-            Self::ClientRefused { presented, alert } => {
-                write!(f, "it refused {presented}: {alert}")
-            }
-            Self::ClientDropped(presented) => {
+            Self::Dropped => {
                 write!(
                     f,
                     "it closed the connection without a word once it had seen {presented}"
                 )
             }
-            Self::Broken { cause } => write!(f, "{cause}"),
+            Self::Alert { alert } => write!(f, "it refused {presented} with the TLS alert {alert}"),
         }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::Expired => "Renew it; under kubeadm with: kubeadm certs renew etcd-healthcheck-client",
+            Self::NotYetValid => "Compare the clocks of both hosts with: date -u",
+            Self::Untrusted | Self::Purpose | Self::Alert { .. } => {
+                "Use a client certificate of etcd's CA, as /etc/kubernetes/pki/etcd/healthcheck-client.crt."
+            }
+            Self::Dropped => {
+                "A client certificate with names or addresses must hold the one it is used from; the log of etcd has the reason."
+            }
+        }
+        .to_owned()
     }
 }
 
@@ -239,71 +262,38 @@ impl Diagnosis {
     #[must_use]
     pub fn hint(&self, endpoint: &Endpoint) -> Option<String> {
         let (host, port) = (endpoint.host(), endpoint.port());
+        let other_scheme = endpoint.with_other_scheme();
         Some(match self {
-            Self::Refused => format!("See what listens there with: ss -ltnp 'sport = :{port}'"),
+            Self::Refused => format!("See on that host what listens there with: ss -ltn 'sport = :{port}'"),
             Self::UnknownHost { .. } => format!("Test the name with: getent ahosts {host}"),
             Self::Silent { .. } | Self::NoRoute { .. } => {
                 format!("A firewall or an overloaded member can be the cause; test with: nc -vz {host} {port}")
             }
-            Self::PlainServer => format!("Write http://{endpoint} only if etcd is meant to run without TLS.").replace("https://", ""),
-            Self::TlsServer => format!("Write https in the endpoint: https{}", endpoint.to_string().trim_start_matches("http")),
+            Self::PlainServer => format!("Where etcd is meant to run without TLS, write {other_scheme}."),
+            Self::TlsServer => format!("Write {other_scheme} in etcd.endpoints."),
             Self::NotEtcd { .. } => {
                 "Use the client port of etcd (2379), not the one of its peers (2380) or metrics (2381).".to_owned()
             }
-            Self::UntrustedServer { .. } => {
-                "Set etcd.ca_file to the CA of etcd; on a kubeadm host that is /etc/kubernetes/pki/etcd/ca.crt.".to_owned()
-            }
-            Self::ServerExpired { .. } => {
-                "Renew it on that host; under kubeadm with: kubeadm certs renew etcd-server".to_owned()
-            }
-            Self::ServerNotYetValid { .. } | Self::ClientNotYetValid(_) => {
-                "Compare the clocks of both hosts with: date -u".to_owned()
-            }
-            Self::WrongName { .. } => {
-                format!("Use one of these in the endpoint, or add {host} to the certificate of the server.")
-            }
-            Self::ClientExpired(_) => {
-                "Renew it; under kubeadm with: kubeadm certs renew etcd-healthcheck-client".to_owned()
-            }
-            Self::ClientUntrusted(_) | Self::ClientPurpose(_) | Self::ClientRefused { .. } => {
-                "Use a client certificate of etcd's CA, as /etc/kubernetes/pki/etcd/healthcheck-client.crt.".to_owned()
-            }
-            Self::ClientDropped(_) => {
-                "A client certificate with names or addresses must hold the address it is used from; the member's log has the reason.".to_owned()
-            }
-            Self::ServerRejected { .. } | Self::Broken { .. } => return None,
+            Self::Server { fault, .. } => return fault.hint(host),
+            Self::Client { fault, .. } => fault.hint(),
+            Self::Broken { .. } => return None,
         })
     }
 }
 
-/// A certificate in a few words: whose, and enough of its fingerprint to find it.
-fn describe(certificate: &Certificate) -> String {
-    format!(
-        "{}, SHA-256 {}",
-        certificate.whose(),
-        certificate.fingerprint
-    )
-}
-
 /// Why our certificate was refused, by what it says itself and by the server's alert.
-pub(super) fn refusal(
-    presented: Presented,
-    alert: rustls::AlertDescription,
-    now: Timestamp,
-) -> Diagnosis {
-    use crate::certificate::Validity;
-    use rustls::AlertDescription as Alert;
-    let validity = presented.certificate.validity(now);
-    let for_client = presented.certificate.for_client;
-    let presented = Box::new(presented);
-    match (validity, alert) {
-        (Validity::Expired { .. }, _) => Diagnosis::ClientExpired(presented),
-        (Validity::NotYetValid { .. }, _) => Diagnosis::ClientNotYetValid(presented),
-        (Validity::Valid, Alert::UnknownCA) => Diagnosis::ClientUntrusted(presented),
-        (Validity::Valid, _) if !for_client => Diagnosis::ClientPurpose(presented),
-        (Validity::Valid, alert) => Diagnosis::ClientRefused {
-            presented,
-            alert: format!("TLS alert {alert:?}"),
+pub(super) fn refusal(presented: Presented, alert: AlertDescription, now: Timestamp) -> Diagnosis {
+    let fault = match (presented.certificate.validity(now), alert) {
+        (Validity::Expired { .. }, _) => ClientFault::Expired,
+        (Validity::NotYetValid { .. }, _) => ClientFault::NotYetValid,
+        (Validity::Valid, AlertDescription::UnknownCA) => ClientFault::Untrusted,
+        (Validity::Valid, _) if !presented.certificate.for_client => ClientFault::Purpose,
+        (Validity::Valid, alert) => ClientFault::Alert {
+            alert: format!("{alert:?}"),
         },
+    };
+    Diagnosis::Client {
+        presented: Box::new(presented),
+        fault,
     }
 }

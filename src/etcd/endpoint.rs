@@ -68,6 +68,14 @@ impl Endpoint {
         self.port
     }
 
+    /// The same host and port, with TLS where there was none and without where there was.
+    pub(super) fn with_other_scheme(&self) -> Self {
+        Self {
+            tls: !self.tls,
+            ..self.clone()
+        }
+    }
+
     /// Whether the member is reached over TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
@@ -207,68 +215,69 @@ mod tests {
         }
     }
 
+    const REFUSED: &[(&str, &str)] = &[
+        (
+            "127.0.0.1:2379",
+            "the scheme is missing (https:// or http://)",
+        ),
+        ("", "the scheme is missing (https:// or http://)"),
+        (
+            "unix://localhost:2379",
+            "the scheme is neither https nor http",
+        ),
+        (
+            "https://127.0.0.1",
+            "the port is missing (etcd listens on 2379)",
+        ),
+        (
+            "https://127.0.0.1:",
+            "the port is missing (etcd listens on 2379)",
+        ),
+        (
+            "https://[::1]",
+            "the port is missing (etcd listens on 2379)",
+        ),
+        ("https://:2379", "the host is missing"),
+        (
+            "https://etcd:2379/",
+            "a path does not belong into it, nothing may follow the port",
+        ),
+        (
+            "https://etcd:2379/v3",
+            "a path does not belong into it, nothing may follow the port",
+        ),
+        ("https://etcd:2379?a=b", "nothing may follow the port"),
+        (
+            "https://::1:2379",
+            "an IPv6 address needs brackets, as in https://[::1]:2379",
+        ),
+        (
+            "https://[::1:2379",
+            "the bracket of the IPv6 address is not closed",
+        ),
+        ("https://[::g]:2379", "the brackets hold no IPv6 address"),
+        (
+            "https://127.0.0.300:2379",
+            "the host is neither a DNS name nor an address",
+        ),
+        (
+            "https://et cd:2379",
+            "the host is neither a DNS name nor an address",
+        ),
+        ("https://etcd:0", "the port is not a number from 1 to 65535"),
+        (
+            "https://etcd:+1",
+            "the port is not a number from 1 to 65535",
+        ),
+        (
+            "https://etcd:65536",
+            "the port is not a number from 1 to 65535",
+        ),
+    ];
+
     #[test]
     fn what_is_wrong_with_an_endpoint_is_said() {
-        let cases = [
-            (
-                "127.0.0.1:2379",
-                "the scheme is missing (https:// or http://)",
-            ),
-            ("", "the scheme is missing (https:// or http://)"),
-            (
-                "unix://localhost:2379",
-                "the scheme is neither https nor http",
-            ),
-            (
-                "https://127.0.0.1",
-                "the port is missing (etcd listens on 2379)",
-            ),
-            (
-                "https://127.0.0.1:",
-                "the port is missing (etcd listens on 2379)",
-            ),
-            (
-                "https://[::1]",
-                "the port is missing (etcd listens on 2379)",
-            ),
-            ("https://:2379", "the host is missing"),
-            (
-                "https://etcd:2379/",
-                "a path does not belong into it, nothing may follow the port",
-            ),
-            (
-                "https://etcd:2379/v3",
-                "a path does not belong into it, nothing may follow the port",
-            ),
-            ("https://etcd:2379?a=b", "nothing may follow the port"),
-            (
-                "https://::1:2379",
-                "an IPv6 address needs brackets, as in https://[::1]:2379",
-            ),
-            (
-                "https://[::1:2379",
-                "the bracket of the IPv6 address is not closed",
-            ),
-            ("https://[::g]:2379", "the brackets hold no IPv6 address"),
-            (
-                "https://127.0.0.300:2379",
-                "the host is neither a DNS name nor an address",
-            ),
-            (
-                "https://et cd:2379",
-                "the host is neither a DNS name nor an address",
-            ),
-            ("https://etcd:0", "the port is not a number from 1 to 65535"),
-            (
-                "https://etcd:+1",
-                "the port is not a number from 1 to 65535",
-            ),
-            (
-                "https://etcd:65536",
-                "the port is not a number from 1 to 65535",
-            ),
-        ];
-        for (text, reason) in cases {
+        for (text, reason) in REFUSED {
             let error = Endpoint::parse(text).unwrap_err();
             assert_eq!(
                 error.to_string(),

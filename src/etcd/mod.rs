@@ -4,20 +4,24 @@
 //! snapshot with a deadline on bytes, and looks into every failed connection until it can be put
 //! into a sentence. It does not know what a snapshot is, has no clock and retries nothing.
 
+mod answer;
 mod client;
 mod diagnosis;
 mod endpoint;
 mod error;
+mod failure;
 mod identity;
 mod probe;
 mod stream;
 mod survey;
+mod witness;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use client::{Alarm, AlarmKind, Client, KvHash, Member, MemberStatus};
-pub use diagnosis::{Diagnosis, Presented};
+pub use answer::{Alarm, AlarmKind, KvHash, Member, MemberStatus};
+pub use client::Client;
+pub use diagnosis::{ClientFault, Diagnosis, Presented, ServerFault};
 pub use endpoint::Endpoint;
 pub use error::{Error, Kind};
 pub use stream::SnapshotStream;

@@ -5,22 +5,21 @@
 //! verifier that remembers what the server presented, then read once.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::diagnosis::{Diagnosis, refusal};
+use super::diagnosis::{ClientFault, Diagnosis, ServerFault, refusal};
 use super::identity::Identity;
+use super::witness::Witness;
 use super::{Endpoint, Settings};
 use crate::certificate::Certificate;
 
@@ -103,16 +102,16 @@ impl Failed<'_> {
             Ok(Ok(mut stream)) => {
                 let mut byte = [0];
                 match timeout(self.step(), stream.read(&mut byte)).await {
-                    Ok(Err(error)) => self.judge_answer(identity, &witness, &error),
-                    Ok(Ok(0)) => Diagnosis::ClientDropped(Box::new(identity.presented.clone())),
+                    Ok(Err(error)) => judge_answer(identity, &witness, &error),
+                    Ok(Ok(0)) => dropped(identity),
                     Ok(Ok(_)) | Err(_) => self.unexplained(),
                 }
             }
-            Ok(Err(error)) if witness.seen.get().is_none() && !is_alert(&error) => {
+            Ok(Err(error)) if !witness.saw_a_server() && !is_alert(&error) => {
                 if self.speaks_plain().await {
                     Diagnosis::PlainServer
                 } else {
-                    self.broken(&error)
+                    broken(&error)
                 }
             }
             Ok(Err(error)) => self.judge_handshake(identity, &witness, &error),
@@ -123,7 +122,7 @@ impl Failed<'_> {
         if let Some((connector, witness, name)) = self.handshake(None) {
             let outcome = timeout(self.step(), connector.connect(name, stream)).await;
             let alert = matches!(&outcome, Ok(Err(error)) if is_alert(error));
-            if alert || witness.seen.get().is_some() {
+            if alert || witness.saw_a_server() {
                 return Diagnosis::TlsServer;
             }
         }
@@ -169,11 +168,7 @@ impl Failed<'_> {
             }
             None => None,
         };
-        let witness = Arc::new(Witness {
-            judge,
-            provider: provider.clone(),
-            seen: OnceLock::new(),
-        });
+        let witness = Arc::new(Witness::new(judge, provider.clone()));
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .ok()?
@@ -201,13 +196,13 @@ impl Failed<'_> {
         match tls_error(error) {
             Some(rustls::Error::InvalidCertificate(reason)) => match witness.server() {
                 Some(server) => self.judge_server(identity, server, reason),
-                None => self.broken(error),
+                None => broken(error),
             },
             // TLS 1.2 refuses the client within the handshake
-            Some(rustls::Error::AlertReceived(_)) if witness.seen.get().is_some() => {
-                self.judge_answer(identity, witness, error)
+            Some(rustls::Error::AlertReceived(_)) if witness.saw_a_server() => {
+                judge_answer(identity, witness, error)
             }
-            _ => self.broken(error),
+            _ => broken(error),
         }
     }
 
@@ -217,132 +212,58 @@ impl Failed<'_> {
         server: Certificate,
         reason: &CertificateError,
     ) -> Diagnosis {
-        let server = Box::new(server);
-        match reason {
+        let authorities = &identity.authorities;
+        let fault = match reason {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                Diagnosis::UntrustedServer {
-                    namesake: identity
-                        .authorities
-                        .iter()
-                        .any(|authority| authority.subject == server.issuer),
-                    authorities: identity
-                        .authorities
-                        .iter()
-                        .map(|authority| authority.whose().to_owned())
-                        .collect(),
+                ServerFault::Untrusted {
                     ca_file: self.settings.ca_file.clone(),
-                    server,
+                    authorities: authorities.iter().map(|ca| ca.whose().to_owned()).collect(),
+                    namesake: authorities.iter().any(|ca| ca.subject == server.issuer),
                 }
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                Diagnosis::ServerExpired { server }
+                ServerFault::Expired
             }
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                Diagnosis::ServerNotYetValid { server }
+                ServerFault::NotYetValid
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Diagnosis::WrongName { server }
+                ServerFault::WrongName
             }
-            other => Diagnosis::ServerRejected {
-                server,
+            other => ServerFault::Other {
                 reason: other.to_string(),
             },
-        }
-    }
-
-    /// The server answered our certificate with something other than data.
-    fn judge_answer(&self, identity: &Identity, witness: &Witness, error: &io::Error) -> Diagnosis {
-        let presented = identity.presented.clone();
-        match (tls_error(error), witness.time()) {
-            (Some(rustls::Error::AlertReceived(alert)), Some(now)) => {
-                refusal(presented, *alert, now)
-            }
-            (Some(_), _) => self.broken(error),
-            (None, _) => Diagnosis::ClientDropped(Box::new(presented)),
-        }
-    }
-
-    fn broken(&self, error: &io::Error) -> Diagnosis {
-        Diagnosis::Broken {
-            cause: format!("the TLS handshake failed: {error}"),
+        };
+        Diagnosis::Server {
+            certificate: Box::new(server),
+            fault,
         }
     }
 }
 
-/// Passes the verdict on to the library's own verifier and remembers what it was about.
-#[derive(Debug)]
-struct Witness {
-    /// `None` trusts nobody.
-    judge: Option<Arc<WebPkiServerVerifier>>,
-    provider: Arc<CryptoProvider>,
-    seen: OnceLock<(CertificateDer<'static>, UnixTime)>,
-}
-
-impl Witness {
-    fn server(&self) -> Option<Certificate> {
-        Certificate::from_der(self.seen.get()?.0.to_vec()).ok()
-    }
-
-    /// When the handshake took place, by the TLS library's clock.
-    fn time(&self) -> Option<Timestamp> {
-        Timestamp::from_second(i64::try_from(self.seen.get()?.1.as_secs()).ok()?).ok()
-    }
-}
-
-impl ServerCertVerifier for Witness {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        // a server shows its certificate once per handshake; only the first is kept
-        self.seen
-            .get_or_init(|| (end_entity.clone().into_owned(), now));
-        match &self.judge {
-            Some(judge) => {
-                judge.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            }
-            None => Err(rustls::Error::InvalidCertificate(
-                CertificateError::UnknownIssuer,
-            )),
+/// The server answered our certificate with something other than data.
+fn judge_answer(identity: &Identity, witness: &Witness, error: &io::Error) -> Diagnosis {
+    match (tls_error(error), witness.time()) {
+        (Some(rustls::Error::AlertReceived(alert)), Some(now)) => {
+            refusal(identity.presented.clone(), *alert, now)
         }
+        (Some(_), _) => broken(error),
+        (None, _) => dropped(identity),
     }
+}
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
+fn broken(error: &io::Error) -> Diagnosis {
+    Diagnosis::Broken {
+        cause: format!("the TLS handshake failed: {error}"),
     }
+}
 
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+/// The server closed the connection once it had seen our certificate.
+fn dropped(identity: &Identity) -> Diagnosis {
+    let presented = Box::new(identity.presented.clone());
+    Diagnosis::Client {
+        presented,
+        fault: ClientFault::Dropped,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use etcd_client::{SnapshotResponse, SnapshotStreaming};
 use tokio::time::{Instant, timeout_at};
 
-use super::client::{Failure, failure};
+use super::failure::{Failure, failure};
 use super::{Endpoint, Error};
 
 /// The call's name in errors.

@@ -232,7 +232,7 @@ mod tests {
         let members = [
             member(2, |_| ()),
             member(3, |status| {
-                status.raft_applied_index = 100_000 - LAG_LIMIT - 1
+                status.raft_applied_index = 100_000 - LAG_LIMIT - 1;
             }),
             member(4, |status| status.leader = 0),
             member(5, |status| status.raft_applied_index = 100_000 - LAG_LIMIT),
