@@ -1,2 +1,3 @@
 //! stub
 pub mod etcd;
+pub mod schedule;
