@@ -14,6 +14,7 @@
 
 mod error;
 mod field;
+mod hint;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,10 @@ pub use field::Field;
 pub use warning::Warning;
 
 /// How far from a clock change the next run cannot depend on where the search for it began.
-const CALM: SignedDuration = SignedDuration::from_hours(48);
+const CALM: SignedDuration = SignedDuration::from_hours(30);
+
+/// Files of a zone database that stand for whatever zone their host chose.
+const HOST_ZONES: [&str; 2] = ["localtime", "posixrules"];
 
 /// When to run.
 #[derive(Debug, Clone)]
@@ -74,14 +78,16 @@ impl Schedule {
     /// last planned run, and so should a daemon that is to agree with it.
     #[must_use]
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
-        let mut from = floor(after);
+        let after = floor(after);
+        let mut from = after;
         loop {
             let run = walk::next(&self.line.fields, from, |unix| self.offset(unix))?;
-            let run = Timestamp::from_second(run).ok()?;
             if run > after {
-                return Some(run);
+                return Timestamp::from_second(run).ok();
             }
-            from += 1;
+            // Where a repeated stretch does not begin on the hour (Pacific/Chatham), the walk's
+            // first step can go back past its start: ask again from the next minute.
+            from += 60 - (from + 1).rem_euclid(60);
         }
     }
 
@@ -164,7 +170,7 @@ fn zone(name: &str) -> Result<TimeZone, Error> {
     if name.eq_ignore_ascii_case("local") {
         return Err(Error::LocalZone);
     }
-    if !name.split('/').all(is_zone_part) {
+    if !name.split('/').all(is_zone_part) || HOST_ZONES.contains(&name) {
         return Err(unknown(None));
     }
     let zone = TimeZone::get(name).map_err(|_| unknown(None))?;

@@ -281,6 +281,12 @@ fn number(field: Field, item: &str, text: &str) -> Result<u32, Error> {
 
 /// A step. Kubernetes counts in 64 bits: a step past the field's end leaves its first value alone.
 fn positive(field: Field, item: &str, text: &str) -> Result<usize, Error> {
+    if text.is_empty() {
+        return Err(Error::Missing {
+            field,
+            item: item.into(),
+        });
+    }
     match text.parse::<i64>() {
         Ok(step) if step > 0 => Ok(usize::try_from(step).unwrap_or(usize::MAX)),
         _ => Err(Error::Step {
