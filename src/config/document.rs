@@ -1,0 +1,340 @@
+//! Walks a TOML document along the table of keys and notes every mistake in it.
+
+use std::collections::{BTreeMap, HashSet};
+
+use toml::de::{DeTable, DeValue};
+
+use super::file::{self, File, Key, join};
+use super::problem::{Problem, Severity, key_name, nearest};
+use super::value::{self, Fault, Item};
+
+/// A dotted key nests a table for each dot, and tables are freed recursively; no honest line has
+/// this many.
+const MOST_DOTS: usize = 512;
+
+/// Problems beyond this many are counted, not told.
+const MOST_PROBLEMS: usize = 100;
+
+/// What a document says.
+#[derive(Default)]
+pub(super) struct Reading {
+    pub(super) file: File,
+    /// The keys that the document holds, and where.
+    given: BTreeMap<String, usize>,
+    found: Vec<(Option<usize>, Problem)>,
+    warned: HashSet<&'static str>,
+}
+
+/// Reads a whole document; the mistakes are in [`Reading::problems`].
+pub(super) fn read(text: &str) -> Reading {
+    let mut reading = Reading {
+        file: defaults(),
+        ..Reading::default()
+    };
+    if let Some(start) = nested_too_deeply(text) {
+        let message = format!("more than {MOST_DOTS} dots in one line");
+        reading.note(Some(start), problem("", message, "a TOML document"));
+        return reading;
+    }
+    match DeTable::parse(text) {
+        Ok(document) => reading.top_level(document.get_ref()),
+        Err(error) => {
+            let start = error.span().map(|span| span.start);
+            let mut message = format!("not valid TOML: {}", error.message());
+            if start.is_some_and(|start| may_be_shown(text, start)) {
+                message.push_str(&picture(&error.to_string()));
+            }
+            reading.note(start, problem("", message, "a TOML document"));
+        }
+    }
+    reading
+}
+
+/// The file that an empty document means.
+fn defaults() -> File {
+    let mut file = File::default();
+    for key in file::KEYS {
+        if let Some(Ok(value)) = key.default().map(DeValue::parse) {
+            // A test holds every default against its own kind.
+            let _ = (key.set)(&mut file, &value);
+        }
+    }
+    file
+}
+
+impl Reading {
+    /// Whether the document itself holds this key.
+    pub(super) fn holds(&self, key: &str) -> bool {
+        self.given.contains_key(key)
+    }
+
+    /// Whether anything was noted for which the document is refused.
+    pub(super) fn is_refused(&self) -> bool {
+        self.found
+            .iter()
+            .any(|(_, problem)| problem.severity == Severity::Error)
+    }
+
+    /// Notes a mistake at a key that the document holds, or at none.
+    pub(super) fn wrong(&mut self, key: &str, message: &str, accepted: &str, hint: Option<&str>) {
+        let mut problem = problem(key, message, accepted);
+        problem.hint = hint.map(str::to_owned);
+        self.note(self.given.get(key).copied(), problem);
+    }
+
+    /// All that was noted, in the order of the file.
+    pub(super) fn problems(mut self, text: &str) -> Vec<Problem> {
+        self.found.sort_by_key(|(start, _)| *start);
+        let more = self.found.len().saturating_sub(MOST_PROBLEMS);
+        self.found.truncate(MOST_PROBLEMS);
+        let mut problems: Vec<Problem> = self
+            .found
+            .into_iter()
+            .map(|(start, mut problem)| {
+                let place = start.map(|start| place(text, start));
+                problem.line = place.map(|(line, _)| line);
+                problem.column = place.map(|(_, column)| column);
+                problem
+            })
+            .collect();
+        if more > 0 {
+            problems.push(problem("", format!("{more} more problems"), ""));
+        }
+        problems
+    }
+
+    fn note(&mut self, start: Option<usize>, problem: Problem) {
+        self.found.push((start, problem));
+    }
+
+    fn top_level(&mut self, document: &DeTable<'_>) {
+        for (name, item) in document {
+            let start = name.span().start;
+            let Some(table) = file::tables().find(|table| *table == name.get_ref()) else {
+                self.entry("", name.get_ref(), start, item);
+                continue;
+            };
+            self.warn(table, start);
+            match item.get_ref() {
+                DeValue::Table(entries) => {
+                    for (name, item) in entries {
+                        self.entry(table, name.get_ref(), name.span().start, item);
+                    }
+                }
+                other => {
+                    let message = value::expected("a table", other).message;
+                    self.note(Some(start), problem(table, message, format!("[{table}]")));
+                }
+            }
+        }
+    }
+
+    fn entry(&mut self, table: &str, name: &str, start: usize, item: &Item<'_>) {
+        let path = join(table, name);
+        if let Some(key) = file::key(table, name) {
+            self.given.insert(path, start);
+            self.value(key, start, item);
+        } else if let Some(not_yet) = file::not_yet(&path).filter(|_| table.is_empty()) {
+            self.note(Some(start), refused(problem(name, not_yet.message, "")));
+        } else {
+            self.note(Some(start), unknown(table, name));
+        }
+    }
+
+    fn value(&mut self, key: &'static Key, start: usize, item: &Item<'_>) {
+        let path = key.path();
+        let before = self.file.clone();
+        let result = (key.set)(&mut self.file, item);
+        let shown = if key.shown {
+            value::shown(item.get_ref())
+        } else {
+            None
+        };
+        let refusal = file::not_yet(&path).filter(|not_yet| not_yet.severity == Severity::Error);
+        if let Some(not_yet) = refusal {
+            if result.is_err() || self.file != before {
+                let problem = problem(&path, not_yet.message, key.default().unwrap_or_default());
+                self.note(
+                    Some(start),
+                    refused(Problem {
+                        value: shown,
+                        ..problem
+                    }),
+                );
+            }
+            return;
+        }
+        self.warn(&path, start);
+        for fault in result.err().unwrap_or_default() {
+            let (start, problem) = faulty(key, fault, item, shown.clone());
+            self.note(Some(start), problem);
+        }
+    }
+
+    /// Says once for each entry of the list that this version does not act on a key.
+    fn warn(&mut self, path: &str, start: usize) {
+        let Some(not_yet) = file::not_yet(path) else {
+            return;
+        };
+        if not_yet.severity == Severity::Warning && self.warned.insert(not_yet.message) {
+            let warning = problem(path, not_yet.message, "");
+            self.note(
+                Some(start),
+                Problem {
+                    severity: Severity::Warning,
+                    ..warning
+                },
+            );
+        }
+    }
+}
+
+fn problem(key: &str, message: impl Into<String>, accepted: impl Into<String>) -> Problem {
+    Problem {
+        key: key.to_owned(),
+        line: None,
+        column: None,
+        value: None,
+        message: message.into(),
+        accepted: accepted.into(),
+        hint: None,
+        severity: Severity::Error,
+    }
+}
+
+fn refused(problem: Problem) -> Problem {
+    let hint = "Remove it, so that nobody relies on what does not happen.";
+    Problem {
+        hint: Some(hint.to_owned()),
+        ..problem
+    }
+}
+
+/// The problem of a value or of one element of it, and where it stands.
+fn faulty(key: &Key, fault: Fault, item: &Item<'_>, shown: Option<String>) -> (usize, Problem) {
+    let problem = Problem {
+        hint: fault.hint,
+        value: shown,
+        ..problem(&key.path(), fault.message, key.accepts)
+    };
+    match fault.element {
+        None => (item.span().start, problem),
+        Some(element) => {
+            let value = element.value.filter(|_| key.shown);
+            let path = format!("{}[{}]", problem.key, element.index);
+            (
+                element.span.start,
+                Problem {
+                    key: path,
+                    value,
+                    ..problem
+                },
+            )
+        }
+    }
+}
+
+/// A key that no table has; its value may be a secret and is not looked at.
+fn unknown(table: &str, name: &str) -> Problem {
+    let names: Vec<&str> = file::available()
+        .filter(|key| key.table == table)
+        .map(|key| key.name)
+        .chain(file::tables().filter(|name| table.is_empty() && file::not_yet(name).is_none()))
+        .collect();
+    let mut problem = problem(
+        &join(table, &key_name(name)),
+        "unknown key",
+        names.join(", "),
+    );
+    problem.hint = meant(table, name, &names);
+    problem
+}
+
+/// What an unknown key was probably meant to be.
+fn meant(table: &str, name: &str, names: &[&str]) -> Option<String> {
+    let lower = name.to_lowercase();
+    if ["passw", "secret", "token"]
+        .iter()
+        .any(|word| lower.contains(word))
+    {
+        return Some(
+            "Secrets do not stand in this file: write the password into a file of its own and \
+             name that with password_file in [etcd]."
+                .to_owned(),
+        );
+    }
+    if let Some(key) = file::KEYS.iter().find(|key| key.name == name) {
+        return Some(match key.table {
+            "" => format!("`{name}` belongs at the top, before the first [table]."),
+            home => format!("`{name}` belongs in [{home}]."),
+        });
+    }
+    if let Some(meant) = nearest(name, names.iter().copied()) {
+        return Some(format!("Did you mean `{meant}`?"));
+    }
+    let elsewhere = || file::available().filter(|key| key.table != table);
+    let meant = nearest(name, elsewhere().map(|key| key.name))?;
+    let home = elsewhere().find(|key| key.name == meant)?.table;
+    Some(match home {
+        "" => format!("Did you mean `{meant}` at the top, before the first [table]?"),
+        home => format!("Did you mean `{meant}` in [{home}]?"),
+    })
+}
+
+/// Where the first line starts that no honest file has.
+fn nested_too_deeply(text: &str) -> Option<usize> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if line.bytes().filter(|byte| *byte == b'.').count() > MOST_DOTS {
+            return Some(start);
+        }
+        start += line.len();
+    }
+    None
+}
+
+/// Whether the line of a syntax error belongs to a key that holds no secret.
+fn may_be_shown(text: &str, start: usize) -> bool {
+    let until = text[start.min(text.len())..]
+        .find('\n')
+        .map_or(text.len(), |end| start + end);
+    for line in text[..until]
+        .rsplit('\n')
+        .map(str::trim)
+        .filter(|line| !line.starts_with('#'))
+    {
+        let word = line
+            .split(|c: char| !c.is_alphanumeric() && c != '_' && c != '.')
+            .next();
+        let named = match line.split_once('=') {
+            Some((key, _)) => key.trim().trim_matches('"'),
+            None => word.unwrap_or_default(),
+        };
+        if !named.is_empty() {
+            let last = named.rsplit('.').next().unwrap_or_default();
+            return file::KEYS.iter().any(|key| key.name == last && key.shown);
+        }
+        if line.starts_with('[') {
+            return true;
+        }
+    }
+    true
+}
+
+/// The line with its caret out of the message of the TOML crate.
+fn picture(error: &str) -> String {
+    let mut picture = String::new();
+    for line in error.lines().skip(1).take(3) {
+        picture.push('\n');
+        picture.push_str(line);
+    }
+    picture
+}
+
+/// Line and column of a byte, both counted from 1.
+fn place(text: &str, start: usize) -> (usize, usize) {
+    let before = text.get(..start).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    (line, before[line_start..].chars().count() + 1)
+}
