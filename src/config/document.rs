@@ -165,7 +165,7 @@ impl Reading {
             return;
         }
         self.warn(&path, start);
-        for fault in result.err().unwrap_or_default() {
+        for fault in result.err().unwrap_or_default().0 {
             let (start, problem) = faulty(key, fault, item, shown.clone());
             self.note(Some(start), problem);
         }
@@ -223,7 +223,7 @@ fn faulty(key: &Key, fault: Fault, item: &Item<'_>, shown: Option<String>) -> (u
             let value = element.value.filter(|_| key.shown);
             let path = format!("{}[{}]", problem.key, element.index);
             (
-                element.span.start,
+                element.start,
                 Problem {
                     key: path,
                     value,

@@ -7,11 +7,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::problem::Severity;
-use super::value::{
+use super::kind::{
     ADDRESS, COMPRESSION, COUNT, DIRECTORY, DURATION, ENDPOINTS, FILE, FILES, FLAG, FLOOR, HOOK,
-    Item, LIVE_HASH, NAME, POSITIVE, RECIPIENTS, Read, SCHEDULE, SIZE, TIMEZONE,
+    LIVE_HASH, NAME, POSITIVE, RECIPIENTS, SCHEDULE, SIZE, TIMEZONE,
 };
+use super::problem::Severity;
+use super::value::{Item, Read};
 use crate::etcd;
 
 /// What the file says, with the defaults where it says nothing.

@@ -11,6 +11,7 @@ use std::time::Duration;
 mod amount;
 mod document;
 mod file;
+mod kind;
 mod problem;
 #[cfg(test)]
 mod tests;
@@ -176,7 +177,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Vec<Problem>> {
     let mut reading = document::read(text);
     check_login(&mut reading);
     let file = reading.file.clone();
-    let schedule = value::schedule(&file.schedule, &file.timezone);
+    let schedule = kind::schedule(&file.schedule, &file.timezone);
     if let (Err(fault), false) = (&schedule, reading.is_refused()) {
         reading.wrong("schedule", &fault.message, "", fault.hint.as_deref());
     }

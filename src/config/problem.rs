@@ -67,18 +67,30 @@ impl fmt::Display for Problem {
 /// A text as TOML would write it, cut to a readable length; the user and password of a URL are
 /// masked.
 pub(super) fn quoted(text: &str) -> String {
-    let masked = masked(text);
-    let mut chars = masked.chars();
-    let cut: String = chars.by_ref().take(SHOWN_CHARS).collect();
-    let more = if chars.next().is_some() { "…" } else { "" };
-    format!(
-        "\"{}{more}\"",
-        cut.escape_debug().to_string().replace("\\'", "'")
-    )
+    // `escape_debug` leaves letters of every script alone and makes the rest visible.
+    let escaped: String = cut(&masked(text))
+        .chars()
+        .flat_map(|c| {
+            if c == '\'' {
+                vec![c]
+            } else {
+                c.escape_debug().collect()
+            }
+        })
+        .collect();
+    format!("\"{escaped}\"")
+}
+
+/// The beginning of a text that is too long for a line.
+pub(super) fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// The text of a URL without the user and password in it.
-pub(super) fn masked(text: &str) -> String {
+fn masked(text: &str) -> String {
     match (text.find("://"), text.rfind('@')) {
         (Some(scheme), Some(at)) if at > scheme => {
             format!("{}://***{}", &text[..scheme], &text[at..])
