@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use toml::de::{DeTable, DeValue};
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::file::{self, File, Key, join};
 use super::problem::{Problem, Severity, key_name, nearest};
+use super::syntax;
 use super::value::{self, Fault, Item};
-
-/// A dotted key nests a table for each dot, and tables are freed recursively; no honest line has
-/// this many.
-const MOST_DOTS: usize = 512;
 
 /// Problems beyond this many are counted, not told.
 const MOST_PROBLEMS: usize = 100;
@@ -22,6 +20,8 @@ pub(super) struct Reading {
     /// The keys that the document holds, and where.
     given: BTreeMap<String, usize>,
     found: Vec<(Option<usize>, Problem)>,
+    /// How many more there were.
+    more: usize,
     warned: HashSet<&'static str>,
 }
 
@@ -31,20 +31,10 @@ pub(super) fn read(text: &str) -> Reading {
         file: defaults(),
         ..Reading::default()
     };
-    if let Some(start) = nested_too_deeply(text) {
-        let message = format!("more than {MOST_DOTS} dots in one line");
-        reading.note(Some(start), problem("", message, "a TOML document"));
-        return reading;
-    }
-    match DeTable::parse(text) {
+    match syntax::parse(text) {
         Ok(document) => reading.top_level(document.get_ref()),
-        Err(error) => {
-            let start = error.span().map(|span| span.start);
-            let mut message = format!("not valid TOML: {}", error.message());
-            if start.is_some_and(|start| may_be_shown(text, start)) {
-                message.push_str(&picture(&error.to_string()));
-            }
-            reading.note(start, problem("", message, "a TOML document"));
+        Err(wrong) => {
+            reading.note(wrong.start, problem("", wrong.message, ""));
         }
     }
     reading
@@ -85,20 +75,20 @@ impl Reading {
     /// All that was noted, in the order of the file.
     pub(super) fn problems(mut self, text: &str) -> Vec<Problem> {
         self.found.sort_by_key(|(start, _)| *start);
-        let more = self.found.len().saturating_sub(MOST_PROBLEMS);
+        let more = self.more + self.found.len().saturating_sub(MOST_PROBLEMS);
         self.found.truncate(MOST_PROBLEMS);
         let mut problems: Vec<Problem> = self
             .found
             .into_iter()
             .map(|(start, mut problem)| {
-                let place = start.map(|start| place(text, start));
+                let place = start.map(|start| syntax::place(text, start));
                 problem.line = place.map(|(line, _)| line);
                 problem.column = place.map(|(_, column)| column);
                 problem
             })
             .collect();
         if more > 0 {
-            problems.push(problem("", format!("{more} more problems"), ""));
+            problems.push(problem("", format!("and {more} more problems"), ""));
         }
         problems
     }
@@ -108,7 +98,7 @@ impl Reading {
     }
 
     fn top_level(&mut self, document: &DeTable<'_>) {
-        for (name, item) in document {
+        for (name, item) in in_order(document) {
             let start = name.span().start;
             let Some(table) = file::tables().find(|table| *table == name.get_ref()) else {
                 self.entry("", name.get_ref(), start, item);
@@ -117,7 +107,7 @@ impl Reading {
             self.warn(table, start);
             match item.get_ref() {
                 DeValue::Table(entries) => {
-                    for (name, item) in entries {
+                    for (name, item) in in_order(entries) {
                         self.entry(table, name.get_ref(), name.span().start, item);
                     }
                 }
@@ -136,8 +126,10 @@ impl Reading {
             self.value(key, start, item);
         } else if let Some(not_yet) = file::not_yet(&path).filter(|_| table.is_empty()) {
             self.note(Some(start), refused(problem(name, not_yet.message, "")));
-        } else {
+        } else if self.found.len() < MOST_PROBLEMS {
             self.note(Some(start), unknown(table, name));
+        } else {
+            self.more += 1;
         }
     }
 
@@ -187,6 +179,13 @@ impl Reading {
             );
         }
     }
+}
+
+/// The entries in the order of the file, not of the alphabet.
+fn in_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<(&'a Spanned<DeString<'i>>, &'a Item<'i>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    entries
 }
 
 fn problem(key: &str, message: impl Into<String>, accepted: impl Into<String>) -> Problem {
@@ -279,62 +278,4 @@ fn meant(table: &str, name: &str, names: &[&str]) -> Option<String> {
         "" => format!("Did you mean `{meant}` at the top, before the first [table]?"),
         home => format!("Did you mean `{meant}` in [{home}]?"),
     })
-}
-
-/// Where the first line starts that no honest file has.
-fn nested_too_deeply(text: &str) -> Option<usize> {
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        if line.bytes().filter(|byte| *byte == b'.').count() > MOST_DOTS {
-            return Some(start);
-        }
-        start += line.len();
-    }
-    None
-}
-
-/// Whether the line of a syntax error belongs to a key that holds no secret.
-fn may_be_shown(text: &str, start: usize) -> bool {
-    let until = text[start.min(text.len())..]
-        .find('\n')
-        .map_or(text.len(), |end| start + end);
-    for line in text[..until]
-        .rsplit('\n')
-        .map(str::trim)
-        .filter(|line| !line.starts_with('#'))
-    {
-        let word = line
-            .split(|c: char| !c.is_alphanumeric() && c != '_' && c != '.')
-            .next();
-        let named = match line.split_once('=') {
-            Some((key, _)) => key.trim().trim_matches('"'),
-            None => word.unwrap_or_default(),
-        };
-        if !named.is_empty() {
-            let last = named.rsplit('.').next().unwrap_or_default();
-            return file::KEYS.iter().any(|key| key.name == last && key.shown);
-        }
-        if line.starts_with('[') {
-            return true;
-        }
-    }
-    true
-}
-
-/// The line with its caret out of the message of the TOML crate.
-fn picture(error: &str) -> String {
-    let mut picture = String::new();
-    for line in error.lines().skip(1).take(3) {
-        picture.push('\n');
-        picture.push_str(line);
-    }
-    picture
-}
-
-/// Line and column of a byte, both counted from 1.
-fn place(text: &str, start: usize) -> (usize, usize) {
-    let before = text.get(..start).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-    (line, before[line_start..].chars().count() + 1)
 }

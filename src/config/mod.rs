@@ -13,6 +13,7 @@ mod document;
 mod file;
 mod kind;
 mod problem;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod value;
