@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::Schedule;
 use super::value::{
     Fault, Item, Read, choice, duration, expected, list, name, number, path, size, text,
 };
@@ -221,6 +220,27 @@ fn endpoint(text: &str) -> Result<etcd::Endpoint, Fault> {
         }
         fault.did_you_mean(&format!("https://{text}"))
     })
+}
+
+/// When backups are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    text: String,
+    timezone: String,
+}
+
+impl Schedule {
+    /// The crontab line.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The IANA name of its time zone.
+    #[must_use]
+    pub fn timezone(&self) -> &str {
+        &self.timezone
+    }
 }
 
 /// Reads a crontab line in a time zone.

@@ -18,6 +18,7 @@ mod syntax;
 mod tests;
 mod value;
 
+pub use kind::Schedule;
 pub use problem::{Problem, Severity};
 
 use crate::{etcd, store};
@@ -44,15 +45,6 @@ pub struct Config {
     pub report: Report,
     /// What the file says and this version does not do.
     pub warnings: Vec<Problem>,
-}
-
-/// When backups are taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schedule {
-    /// The crontab line.
-    pub text: String,
-    /// The IANA name of its time zone.
-    pub timezone: String,
 }
 
 /// The `[report]` table of the configuration.

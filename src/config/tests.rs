@@ -53,8 +53,8 @@ fn uncommented(which: impl Fn(&KeyReference) -> bool) -> String {
 #[test]
 fn an_empty_file_means_the_documented_defaults() {
     let config = good("");
-    assert_eq!(config.schedule.text, "0 * * * *");
-    assert_eq!(config.schedule.timezone, "UTC");
+    assert_eq!(config.schedule.text(), "0 * * * *");
+    assert_eq!(config.schedule.timezone(), "UTC");
     assert!(config.catch_up);
     assert_eq!(config.jitter, Duration::ZERO);
     let [endpoint] = &config.etcd.endpoints[..] else {
@@ -183,7 +183,7 @@ fn the_reference_lists_no_key_that_does_not_work() {
 #[test]
 fn a_file_from_another_editor_is_read() {
     let config = good("\u{feff}timezone = \"Europe/Berlin\"\r\n\r\n[backup]\r\ndir = '/b'\r\n");
-    assert_eq!(config.schedule.timezone, "Europe/Berlin");
+    assert_eq!(config.schedule.timezone(), "Europe/Berlin");
     assert_eq!(config.backup.dir, Path::new("/b"));
 }
 
