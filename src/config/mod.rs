@@ -1,0 +1,285 @@
+//! The configuration: one TOML file, composed from the settings types that the modules own.
+//!
+//! Every mistake is found at once and told with its place and its remedy. A key that this version
+//! cannot act on is never accepted in silence. Reads no other file than the one it is given.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+mod amount;
+mod document;
+mod file;
+mod kind;
+mod problem;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use kind::Schedule;
+pub use problem::{Problem, Severity};
+
+use crate::{etcd, store};
+
+/// A larger file is not a configuration.
+const LARGEST: u64 = 1 << 20;
+
+/// What the daemon and the command line work by.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// When backups are taken.
+    pub schedule: Schedule,
+    /// Whether one backup is taken at start when a run was missed.
+    pub catch_up: bool,
+    /// Up to this much later than the schedule says.
+    pub jitter: Duration,
+    /// `[etcd]`: how to reach the members.
+    pub etcd: etcd::Settings,
+    /// `[backup]`: where the backups go.
+    pub backup: store::Settings,
+    /// `[report]`: what is told, and when it is bad news.
+    pub report: Report,
+    /// What the file says and this version does not do.
+    pub warnings: Vec<Problem>,
+}
+
+/// The `[report]` table of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// How old the newest verified backup may be before the status is bad; `None`: that follows
+    /// from the schedule.
+    pub stale_after: Option<Duration>,
+}
+
+/// One key of the file, for a reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyReference {
+    /// The table it stands in; empty for the top level.
+    pub table: &'static str,
+    /// Its name in that table.
+    pub name: &'static str,
+    /// The sort of value, in a word or two.
+    pub kind: &'static str,
+    /// The default in TOML's notation.
+    pub default: Option<&'static str>,
+    /// Which values are accepted.
+    pub accepts: &'static str,
+    /// What it does, in a sentence.
+    pub meaning: &'static str,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such file.
+    #[error("there is no configuration file {}", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A directory, a pipe or a device.
+    #[error("the configuration {} is not a regular file", path.display())]
+    NotAFile {
+        /// What was to be read.
+        path: PathBuf,
+    },
+    /// The file may not be read.
+    #[error("no permission to read the configuration {}", path.display())]
+    Denied {
+        /// What was to be read.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file cannot be read for another reason.
+    #[error("the configuration {} cannot be read", path.display())]
+    Unreadable {
+        /// What was to be read.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Larger than any configuration.
+    #[error("the configuration {} is larger than 1 MiB", path.display())]
+    TooLarge {
+        /// What was to be read.
+        path: PathBuf,
+    },
+    /// Not text.
+    #[error("the configuration {} is not UTF-8 text (line {line})", path.display())]
+    NotUtf8 {
+        /// What was read.
+        path: PathBuf,
+        /// The line of the first wrong byte, counted from 1.
+        line: usize,
+    },
+    /// It can be read, but not used.
+    #[error("the configuration {} cannot be used", path.display())]
+    Problems {
+        /// What was read.
+        path: PathBuf,
+        /// All that is wrong with it, warnings included, in the order of the file.
+        problems: Vec<Problem>,
+    },
+}
+
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Missing { .. } => {
+                "Copy the package's hypercloud-etcd.toml to that path, or name another file with \
+                 --config."
+            }
+            Self::NotAFile { .. } | Self::TooLarge { .. } => {
+                "Name the TOML file with --config, such as --config \
+                 /etc/hypercloud-etcd/config.toml."
+            }
+            Self::Denied { .. } => "Run the command as root, or as the file's owner or group.",
+            Self::NotUtf8 { .. } => "Save the file as UTF-8.",
+            Self::Unreadable { .. } | Self::Problems { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+///
+/// When the file cannot be read, or with every problem in it at once.
+pub fn load(path: &Path) -> Result<Config, Error> {
+    let text = read(path)?;
+    parse(path, &text).map_err(|problems| Error::Problems {
+        path: path.to_owned(),
+        problems,
+    })
+}
+
+/// Checks the text of a configuration file; `path` is only remembered.
+///
+/// # Errors
+///
+/// Every problem at once, warnings included, in the order of the file.
+pub fn parse(path: &Path, text: &str) -> Result<Config, Vec<Problem>> {
+    let mut reading = document::read(text);
+    check_login(&mut reading);
+    let file = reading.file.clone();
+    let schedule = kind::schedule(&file.schedule, &file.timezone);
+    if let (Err(fault), false) = (&schedule, reading.is_refused()) {
+        reading.wrong("schedule", &fault.message, "", fault.hint.as_deref());
+    }
+    let refused = reading.is_refused();
+    let problems = reading.problems(text);
+    match schedule {
+        Ok(schedule) if !refused => Ok(compose(path, file, schedule, problems)),
+        _ => Err(problems),
+    }
+}
+
+/// Every key that this version acts on, in the order of the installed default.
+pub fn describe() -> impl Iterator<Item = KeyReference> {
+    file::available().map(|key| KeyReference {
+        table: key.table,
+        name: key.name,
+        kind: key.kind,
+        default: key.default(),
+        accepts: key.accepts,
+        meaning: key.meaning,
+    })
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let failed = |source: io::Error| {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Error::Missing { path },
+            io::ErrorKind::PermissionDenied => Error::Denied { path, source },
+            _ => Error::Unreadable { path, source },
+        }
+    };
+    // Asked before opening, because opening a pipe would wait for its writer.
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(Error::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .map_err(failed)?
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Error::TooLarge {
+            path: path.to_owned(),
+        });
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.split(|byte| *byte == b'\n').count();
+        Error::NotUtf8 {
+            path: path.to_owned(),
+            line,
+        }
+    })
+}
+
+/// A user and a password come together or not at all.
+fn check_login(reading: &mut document::Reading) {
+    let pair = ["etcd.username", "etcd.password_file"];
+    for (given, absent) in [(pair[0], pair[1]), (pair[1], pair[0])] {
+        if reading.holds(given) && !reading.holds(absent) {
+            let message = format!("given without {absent}");
+            let hint = format!(
+                "Add {} to [etcd], or remove both.",
+                absent.trim_start_matches("etcd.")
+            );
+            let accepted = "username and password_file together, or neither";
+            reading.wrong(given, &message, accepted, Some(&hint));
+        }
+    }
+}
+
+fn compose(path: &Path, file: file::File, schedule: Schedule, warnings: Vec<Problem>) -> Config {
+    let file::Etcd {
+        username,
+        password_file,
+        ..
+    } = file.etcd;
+    Config {
+        path: path.to_owned(),
+        schedule,
+        catch_up: file.catch_up,
+        jitter: file.jitter,
+        etcd: etcd::Settings {
+            endpoints: file.etcd.endpoints,
+            ca_file: file.etcd.ca_file,
+            cert_file: file.etcd.cert_file,
+            key_file: file.etcd.key_file,
+            login: username
+                .zip(password_file)
+                .map(|(username, password_file)| etcd::Login {
+                    username,
+                    password_file,
+                }),
+            connect_timeout: file.etcd.connect_timeout,
+            stall_timeout: file.etcd.stall_timeout,
+            // The table of keys always fills it.
+            live_hash: file.etcd.live_hash.unwrap_or(etcd::LiveHash::Auto),
+        },
+        backup: store::Settings {
+            dir: file.backup.dir,
+            reserve: file.backup.reserve,
+        },
+        report: Report {
+            stale_after: file.report.stale_after,
+        },
+        warnings,
+    }
+}
