@@ -9,7 +9,11 @@
     reason = "this is test code throughout, also where no #[test] stands above it"
 )]
 
-#[allow(dead_code, reason = "each helper has its first user in another test")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "each helper has its first user in another test"
+)]
 mod support;
 
 /// The support itself: every etcd starts and fills, the fake server is taken for an etcd.

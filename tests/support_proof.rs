@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tonic::Code;
 
@@ -65,8 +66,9 @@ fn a_cluster_elects_a_leader_and_a_learner_catches_up() {
     let revision = cluster.members[cluster.leader()].put("/registry/pods/default/a", b"k8s\0");
     cluster.add_learner();
 
-    let hashes: Vec<_> = cluster
-        .members
+    // a learner answers neither HashKV nor reads, only Status and Snapshot
+    let voters = &cluster.members[..3];
+    let hashes: Vec<_> = voters
         .iter()
         .map(|member| member.hash_kv(revision))
         .collect();
@@ -74,6 +76,11 @@ fn a_cluster_elects_a_leader_and_a_learner_catches_up() {
         hashes.windows(2).all(|pair| pair[0] == pair[1]),
         "{hashes:?}"
     );
+    let learner = &cluster.members[3];
+    let learns =
+        learner.with_client(async |mut client| client.status().await.unwrap().is_learner());
+    assert!(learns);
+    learner.snapshot_save(&TempDir::new().unwrap().path().join("snapshot.db"));
     assert_eq!(cluster.endpoints().len(), 4);
 }
 
@@ -86,7 +93,7 @@ fn a_server_that_was_stopped_or_frozen_goes_on_with_its_data() {
         etcd.put_leased(
             "/registry/leases/kube-node-lease/node-1",
             b"k8s\0",
-            Duration::from_secs(3600),
+            Duration::from_hours(1),
         );
         let deleted = etcd.delete("/registry/secrets/default/a");
         etcd.compact(deleted);
@@ -226,4 +233,23 @@ fn the_fake_server_stays_silent_trickles_and_repeats_nothing_for_ever_until_drop
         drop(fake);
         assert!(running.output(DEADLINE).code != Some(0), "{script:?}");
     }
+}
+
+#[test]
+fn the_golden_snapshots_are_what_their_facts_say() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/snapshots");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(golden).unwrap() {
+        let facts = entry.unwrap().path();
+        if facts.extension() != Some("json".as_ref()) {
+            continue;
+        }
+        let expected: Value = serde_json::from_slice(&std::fs::read(&facts).unwrap()).unwrap();
+        for version in versions() {
+            let status = version.snapshot_status(&facts.with_extension("db"));
+            assert_eq!(status, expected["status"], "{}", facts.display());
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
 }

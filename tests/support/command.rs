@@ -15,7 +15,7 @@ use super::POLL;
 use super::pki::{Pair, Pki};
 
 /// How long a command of a test may take, unless the test says otherwise.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
 
 /// What a command that has ended left behind.
 #[derive(Debug, Clone)]
@@ -233,16 +233,16 @@ impl Host {
     pub(crate) fn configure_as(&self, endpoints: &[String], client: &Pair, more: &str) {
         let text = format!(
             "schedule = \"0 * * * *\"\n\n\
-             [backup]\ndir = {backups:?}\nreserve = \"64MiB\"\n\n\
-             [pki]\nfiles = [{ca:?}, {ca_key:?}]\n\n\
-             [etcd]\nendpoints = {endpoints:?}\nca_file = {etcd_ca:?}\ncert_file = {cert:?}\nkey_file = {key:?}\n\
+             [backup]\ndir = {backups}\nreserve = \"64MiB\"\n\n\
+             [pki]\nfiles = [{ca}, {ca_key}]\n\n\
+             [etcd]\nendpoints = {endpoints:?}\nca_file = {etcd_ca}\ncert_file = {cert}\nkey_file = {key}\n\
              {more}\n",
-            backups = self.backups,
-            ca = self.pki.cluster_ca().cert,
-            ca_key = self.pki.cluster_ca().key,
-            etcd_ca = self.pki.etcd_ca().cert,
-            cert = client.cert,
-            key = client.key,
+            backups = quoted(&self.backups),
+            ca = quoted(&self.pki.cluster_ca().cert),
+            ca_key = quoted(&self.pki.cluster_ca().key),
+            etcd_ca = quoted(&self.pki.etcd_ca().cert),
+            cert = quoted(&client.cert),
+            key = quoted(&client.key),
         );
         fs::write(&self.config, text).expect("the configuration");
     }
@@ -279,4 +279,9 @@ impl Host {
         names.sort();
         names
     }
+}
+
+/// A path as a TOML string; TOML escapes as JSON does.
+fn quoted(path: &Path) -> String {
+    serde_json::json!(path).to_string()
 }

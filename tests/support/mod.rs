@@ -6,7 +6,6 @@
 pub(crate) mod command;
 pub(crate) mod etcd;
 pub(crate) mod fake;
-pub(crate) mod fill;
 pub(crate) mod pki;
 
 use std::thread;

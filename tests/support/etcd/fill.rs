@@ -8,8 +8,8 @@ use std::time::Duration;
 use etcd_client::{Client, PutOptions, Txn, TxnOp};
 use tokio::task::JoinSet;
 
-use super::etcd::{Access, Etcd};
-use super::poll_until;
+use super::super::poll_until;
+use super::{Access, Etcd};
 
 /// How many puts one transaction has at most; etcd's own limit is 128.
 const PUTS: usize = 100;
