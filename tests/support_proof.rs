@@ -8,10 +8,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tonic::Code;
 
-use crate::support::command::{DEADLINE, Running};
+use crate::support::command::{DEADLINE, Output, Running, run};
 use crate::support::etcd::{Cluster, Etcd, Options, Version, versions};
 use crate::support::fake::{Fake, Script};
-use crate::support::pki::Pki;
+use crate::support::pki::{Leaf, Pair, Pki};
 use crate::support::poll_until;
 
 #[test]
@@ -252,4 +252,84 @@ fn the_golden_snapshots_are_what_their_facts_say() {
         seen += 1;
     }
     assert_eq!(seen, 3);
+}
+
+#[test]
+fn each_certificate_is_wrong_in_the_way_its_name_says() {
+    let pki = Pki::new();
+    let Some(&version) = versions().last() else {
+        return;
+    };
+    let good = Etcd::start(version, &pki);
+    for (client, said) in [
+        (pki.expired_client(), "certificate"),
+        (pki.not_yet_valid_client(), "certificate"),
+        (pki.foreign_client(), "certificate"),
+        (
+            pki.mismatched_client(),
+            "private key does not match public key",
+        ),
+    ] {
+        let output = health(&pki, &client, &good.endpoint());
+        assert!(output.code != Some(0), "{client:?}: {output}");
+        let told = output.stderr.contains(said) || good.log().contains(said);
+        assert!(told, "{client:?}: {output}\n{}", good.log());
+    }
+    for (server, said) in [
+        (
+            pki.expired_server(),
+            "certificate has expired or is not yet valid",
+        ),
+        (
+            pki.not_yet_valid_server(),
+            "certificate has expired or is not yet valid",
+        ),
+        (
+            pki.misnamed_server(),
+            "certificate is valid for 192.0.2.7, not 127.0.0.1",
+        ),
+        (
+            pki.foreign("foreign-server", &Leaf::server("etcd")),
+            "certificate signed by unknown authority",
+        ),
+    ] {
+        let options = Options {
+            server: Some(server),
+            ..Options::default()
+        };
+        let etcd = Etcd::start_with(version, &pki, &options);
+        let output = health(&pki, &pki.client, &etcd.endpoint());
+        assert!(
+            output.code != Some(0) && output.stderr.contains(said),
+            "{said}: {output}"
+        );
+    }
+}
+
+/// What etcdctl says about an endpoint with this client certificate.
+fn health(pki: &Pki, client: &Pair, endpoint: &str) -> Output {
+    let mut command = Command::new(Version::V3_5.binary("etcdctl"));
+    command.args([
+        "--dial-timeout=2s",
+        "--command-timeout=2s",
+        "--endpoints",
+        endpoint,
+        "--cacert",
+    ]);
+    command
+        .arg(&pki.etcd_ca().cert)
+        .arg("--cert")
+        .arg(&client.cert)
+        .arg("--key")
+        .arg(&client.key);
+    run(command.args(["endpoint", "health"]))
+}
+
+#[test]
+fn a_command_that_does_not_end_is_killed_at_its_deadline() {
+    let stuck = Running::start(Command::new("sleep").arg("600"));
+    let pid = stuck.pid();
+    let outcome = std::thread::spawn(move || stuck.output(Duration::from_millis(50))).join();
+    assert!(outcome.is_err());
+    assert!(!Path::new(&format!("/proc/{pid}")).exists());
 }
