@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::snapshot::{Damage, Mismatch};
-use crate::{catalog, config, etcd, store};
+use crate::{catalog, config, etcd, schedule, store};
 
 /// Exit codes, as in sysexits.h; the unit and the man page rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,9 @@ pub enum Error {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] config::Error),
+    /// A schedule on the command line.
+    #[error("the schedule cannot be used")]
+    Schedule(#[from] schedule::Error),
     /// The backup directory.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -139,7 +142,11 @@ impl Error {
             causes.push(cause.to_string());
             next = cause.source();
         }
-        if causes.is_empty() { causes } else { vec![causes.join(": ")] }
+        if causes.is_empty() {
+            causes
+        } else {
+            vec![causes.join(": ")]
+        }
     }
 
     /// The error in one line: for the journal, and in a list of several.
@@ -147,7 +154,10 @@ impl Error {
     pub fn in_a_line(&self) -> String {
         // the etcd errors name the member themselves
         let own = (!matches!(self, Error::Etcd(_))).then(|| self.to_string());
-        own.into_iter().chain(self.causes()).collect::<Vec<_>>().join(": ")
+        own.into_iter()
+            .chain(self.causes())
+            .collect::<Vec<_>>()
+            .join(": ")
     }
 
     /// What to do about it, in full sentences.
@@ -156,9 +166,16 @@ impl Error {
         let text = match self {
             Error::Config(error) => return error.hint(),
             Error::Etcd(error) => return error.hint(),
-            Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => return store_hint(error),
-            Error::Catalog(catalog::Error::NotFound { .. }) => "See what there is with: hypercloud-etcd list",
-            Error::Trailer { .. } => "Something between here and etcd alters the stream; connect to the member directly.",
+            Error::Schedule(error) => return Some(error.hint()),
+            Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
+                return store_hint(error);
+            }
+            Error::Catalog(catalog::Error::NotFound { .. }) => {
+                "See what there is with: hypercloud-etcd list"
+            }
+            Error::Trailer { .. } => {
+                "Something between here and etcd alters the stream; connect to the member directly."
+            }
             Error::Damaged { .. } => {
                 "The member's own database may be damaged. Compare the members with: etcdctl endpoint hashkv --cluster"
             }
@@ -173,7 +190,9 @@ impl Error {
             }
             Error::Usage(_) => "See the options with: hypercloud-etcd --help",
             Error::Bug(_) => "Please report this, with the journal of the run.",
-            Error::Spool { .. } | Error::Read { .. } | Error::Create { .. } | Error::Catalog(_) => return None,
+            Error::Spool { .. } | Error::Read { .. } | Error::Create { .. } | Error::Catalog(_) => {
+                return None;
+            }
         };
         Some(text.into())
     }
@@ -183,14 +202,18 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Error::Config(error) => config_code(error),
-            Error::MixedClusters(_) => ExitCode::Config,
+            Error::MixedClusters(_) | Error::Schedule(_) => ExitCode::Config,
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
             Error::Catalog(catalog::Error::NotFound { .. }) | Error::Usage(_) => ExitCode::Usage,
-            Error::Catalog(catalog::Error::Write { source, .. }) | Error::Spool { source, .. } => io_code(source, ExitCode::Io),
+            Error::Catalog(catalog::Error::Write { source, .. }) | Error::Spool { source, .. } => {
+                io_code(source, ExitCode::Io)
+            }
             Error::Read { source, .. } => io_code(source, ExitCode::Io),
             Error::Create { source, .. } => io_code(source, ExitCode::CannotCreate),
-            Error::Trailer { .. } | Error::Damaged { .. } | Error::Unsound { .. } => ExitCode::Verification,
+            Error::Trailer { .. } | Error::Damaged { .. } | Error::Unsound { .. } => {
+                ExitCode::Verification
+            }
             Error::Members(failures) => {
                 let is_damage = |failure: &&Error| failure.exit_code() == ExitCode::Verification;
                 let worst = failures.iter().find(is_damage).or(failures.first());
@@ -204,7 +227,10 @@ impl Error {
     /// Whether another member could do better: the fault is not this host's.
     #[must_use]
     pub fn is_of_one_member(&self) -> bool {
-        matches!(self, Error::Etcd(_) | Error::Trailer { .. } | Error::Damaged { .. })
+        matches!(
+            self,
+            Error::Etcd(_) | Error::Trailer { .. } | Error::Damaged { .. }
+        )
     }
 }
 
@@ -237,7 +263,11 @@ fn store_code(error: &store::Error) -> ExitCode {
 }
 
 fn io_code(error: &io::Error, otherwise: ExitCode) -> ExitCode {
-    if error.kind() == io::ErrorKind::PermissionDenied { ExitCode::Permission } else { otherwise }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        ExitCode::Permission
+    } else {
+        otherwise
+    }
 }
 
 fn is_full(errno: Option<Errno>) -> bool {
@@ -253,14 +283,24 @@ fn store_hint(error: &store::Error) -> Option<String> {
         | store::Error::Locked { path, .. } => path.display(),
     };
     Some(match (error, error.errno()) {
-        (store::Error::Locked { .. }, _) => "Wait for it to end, or see it with: ps -fp PID".to_owned(),
+        (store::Error::Locked { .. }, _) => {
+            "Wait for it to end, or see it with: ps -fp PID".to_owned()
+        }
         (store::Error::Open { .. }, Some(Errno::NOENT)) => {
             format!("Mount it if it is a mount point, or make it with: install -d -m 0700 {path}")
         }
-        (store::Error::Open { .. }, Some(Errno::NOTDIR)) => format!("Set backup.dir to a directory; {path} is a file."),
-        (_, Some(Errno::ACCESS | Errno::PERM)) => "Run as root, or give this user access to the directory.".to_owned(),
-        (_, Some(Errno::ROFS)) => format!("The file system of {path} is mounted read-only; see why with: dmesg"),
-        (_, errno) if is_full(errno) => "Free some space on that file system; no earlier backup was touched.".to_owned(),
+        (store::Error::Open { .. }, Some(Errno::NOTDIR)) => {
+            format!("Set backup.dir to a directory; {path} is a file.")
+        }
+        (_, Some(Errno::ACCESS | Errno::PERM)) => {
+            "Run as root, or give this user access to the directory.".to_owned()
+        }
+        (_, Some(Errno::ROFS)) => {
+            format!("The file system of {path} is mounted read-only; see why with: dmesg")
+        }
+        (_, errno) if is_full(errno) => {
+            "Free some space on that file system; no earlier backup was touched.".to_owned()
+        }
         (store::Error::Exists { .. }, _) => "Move that file away; it is not touched.".to_owned(),
         _ => return None,
     })

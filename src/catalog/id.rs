@@ -24,7 +24,11 @@ impl BackupId {
     /// The id a second later: what a backup takes whose own second is taken.
     #[must_use]
     pub fn following(&self) -> Self {
-        BackupId::at(self.time().checked_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX))
+        BackupId::at(
+            self.time()
+                .checked_add(SignedDuration::from_secs(1))
+                .unwrap_or(Timestamp::MAX),
+        )
     }
 
     /// The second that the id names.
@@ -58,7 +62,9 @@ impl BackupId {
 }
 
 fn parse(text: &str) -> Option<Timestamp> {
-    let digits = text.strip_suffix('Z').filter(|_| text.len() == LENGTH && text.is_ascii())?;
+    let digits = text
+        .strip_suffix('Z')
+        .filter(|_| text.len() == LENGTH && text.is_ascii())?;
     jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S", digits)
         .ok()
         .and_then(|time| jiff::tz::TimeZone::UTC.to_timestamp(time).ok())
@@ -98,12 +104,22 @@ mod tests {
         assert_eq!(id.to_string(), "20261122T060059Z");
         assert_eq!(id.following().to_string(), "20261122T060100Z");
         assert_eq!(id.time().to_string(), "2026-11-22T06:00:59Z");
-        assert_eq!(BackupId::in_name("etcd-20261122T060059Z.json", "etcd-", ".json"), Some(id));
+        assert_eq!(
+            BackupId::in_name("etcd-20261122T060059Z.json", "etcd-", ".json"),
+            Some(id)
+        );
     }
 
     #[test]
     fn nothing_else_is_an_id() {
-        for text in ["", "20261122T060000", "20261322T060000Z", "20261122t060000Z", "../20261122T0600Z", "2026112２T0600Z"] {
+        for text in [
+            "",
+            "20261122T060000",
+            "20261322T060000Z",
+            "20261122t060000Z",
+            "../20261122T0600Z",
+            "2026112２T0600Z",
+        ] {
             assert!(BackupId::try_from(text.to_owned()).is_err(), "{text}");
         }
     }

@@ -132,16 +132,23 @@ impl Manifest {
         struct Format {
             format: u32,
         }
-        let Format { format } = serde_json::from_slice(bytes).map_err(|error| format!("it is not a manifest: {error}"))?;
+        let Format { format } = serde_json::from_slice(bytes)
+            .map_err(|error| format!("it is not a manifest: {error}"))?;
         if format != FORMAT {
-            return Err(format!("it is of format {format}; this version reads format {FORMAT}"));
+            return Err(format!(
+                "it is of format {format}; this version reads format {FORMAT}"
+            ));
         }
-        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| format!("it is damaged: {error}"))?;
+        let manifest: Manifest =
+            serde_json::from_slice(bytes).map_err(|error| format!("it is damaged: {error}"))?;
         if manifest.id.manifest_name() != name {
             return Err(format!("it belongs to another backup, {}", manifest.id));
         }
         if manifest.file != manifest.id.data_name() {
-            return Err(format!("it names the file {:?}, which is not its own", manifest.file));
+            return Err(format!(
+                "it names the file {:?}, which is not its own",
+                manifest.file
+            ));
         }
         Ok(manifest)
     }

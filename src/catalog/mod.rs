@@ -79,20 +79,27 @@ impl<'d> Catalog<'d> {
             }
             match self.manifest(&name) {
                 Ok(manifest) => listing.backups.push(manifest),
-                Err(why) => listing.unreadable.push((self.directory.path().join(name), why)),
+                Err(why) => listing
+                    .unreadable
+                    .push((self.directory.path().join(name), why)),
             }
         }
         // what the manifest says, never a file's date; the id decides where a clock was set back
-        listing.backups.sort_by(|a, b| (b.started, &b.id).cmp(&(a.started, &a.id)));
+        listing
+            .backups
+            .sort_by(|a, b| (b.started, &b.id).cmp(&(a.started, &a.id)));
         listing.unreadable.sort();
         Ok(listing)
     }
 
     fn manifest(&self, name: &str) -> Result<Manifest, String> {
-        let bytes = self.directory.read(name, MANIFEST_LIMIT).map_err(|error| match error {
-            store::Error::Read { source, .. } => source.to_string(),
-            other => other.to_string(),
-        })?;
+        let bytes = self
+            .directory
+            .read(name, MANIFEST_LIMIT)
+            .map_err(|error| match error {
+                store::Error::Read { source, .. } => source.to_string(),
+                other => other.to_string(),
+            })?;
         Manifest::parse(name, &bytes)
     }
 
@@ -103,7 +110,10 @@ impl<'d> Catalog<'d> {
     pub fn find(&self, selector: &Selector) -> Result<Manifest, Error> {
         let backups = self.list()?.backups;
         let found = selector.pick(&backups);
-        found.cloned().map_err(|source| Error::NotFound { path: self.directory.path().into(), source })
+        found.cloned().map_err(|source| Error::NotFound {
+            path: self.directory.path().into(),
+            source,
+        })
     }
 
     /// The snapshot of a backup.
@@ -118,7 +128,10 @@ impl<'d> Catalog<'d> {
     /// back must not make two backups one.
     #[must_use]
     pub fn free_id(&self, mut id: BackupId) -> BackupId {
-        while [id.data_name(), id.manifest_name(), id.note_name()].iter().any(|name| self.directory.contains(name)) {
+        while [id.data_name(), id.manifest_name(), id.note_name()]
+            .iter()
+            .any(|name| self.directory.contains(name))
+        {
             id = id.following();
         }
         id
@@ -148,8 +161,13 @@ impl<'d> Catalog<'d> {
         let path = self.directory.path().join(manifest.id.manifest_name());
         let draft = self.directory.draft()?;
         let json = manifest.to_json().map_err(std::io::Error::from);
-        json.and_then(|json| draft.file().map_err(std::io::Error::other)?.write_all(&json))
-            .map_err(|source| Error::Write { path, source })?;
+        json.and_then(|json| {
+            draft
+                .file()
+                .map_err(std::io::Error::other)?
+                .write_all(&json)
+        })
+        .map_err(|source| Error::Write { path, source })?;
         Ok(draft)
     }
 
@@ -170,7 +188,8 @@ impl<'d> Catalog<'d> {
     /// Ends a publishing that was cut short: without a manifest the data goes, then the note.
     fn settle(&self, id: &BackupId) -> Result<Option<String>, Error> {
         let (data, note) = (id.data_name(), id.note_name());
-        let is_orphan = self.directory.contains(&data) && !self.directory.contains(&id.manifest_name());
+        let is_orphan =
+            self.directory.contains(&data) && !self.directory.contains(&id.manifest_name());
         if is_orphan {
             self.directory.remove(&data)?;
         }
@@ -182,4 +201,4 @@ impl<'d> Catalog<'d> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

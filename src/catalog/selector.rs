@@ -26,18 +26,38 @@ impl FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some(time) = text.strip_prefix('@') {
-            let time = time.parse().map_err(|error| format!("\"{time}\" is not a time such as 2026-11-20T10:00:00Z: {error}"))?;
+            let time = time.parse().map_err(|error| {
+                format!("\"{time}\" is not a time such as 2026-11-20T10:00:00Z: {error}")
+            })?;
             return Ok(Selector::At(time));
         }
         if let Some(back) = text.strip_prefix("latest") {
-            let back = back.strip_prefix('~').map_or(if back.is_empty() { Ok(0) } else { Err(()) }, |n| n.parse().map_err(|_| ()));
-            return back.map(Selector::Latest).map_err(|()| format!("\"{text}\" is neither latest nor latest~N"));
+            let back = back
+                .strip_prefix('~')
+                .map_or(if back.is_empty() { Ok(0) } else { Err(()) }, |n| {
+                    n.parse().map_err(|_| ())
+                });
+            return back
+                .map(Selector::Latest)
+                .map_err(|()| format!("\"{text}\" is neither latest nor latest~N"));
         }
         if let Some(revision) = text.strip_prefix('r') {
-            return revision.parse().map(Selector::Revision).map_err(|_| format!("\"{text}\" is not a revision such as r123456"));
+            return revision
+                .parse()
+                .map(Selector::Revision)
+                .map_err(|_| format!("\"{text}\" is not a revision such as r123456"));
         }
-        let is_id = (1..=id::LENGTH).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || b == b'T' || b == b'Z');
-        if is_id { Ok(Selector::Id(text.into())) } else { Err(format!("\"{text}\" names no backup: write an id or the beginning of one, latest, latest~N, @TIME or rREVISION")) }
+        let is_id = (1..=id::LENGTH).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b == b'T' || b == b'Z');
+        if is_id {
+            Ok(Selector::Id(text.into()))
+        } else {
+            Err(format!(
+                "\"{text}\" names no backup: write an id or the beginning of one, latest, latest~N, @TIME or rREVISION"
+            ))
+        }
     }
 }
 
@@ -73,19 +93,26 @@ impl Selector {
         let none = || NotFound::None(self.to_string(), newest_first.len());
         match self {
             Selector::Latest(back) => newest_first.get(*back).ok_or_else(none),
-            Selector::At(time) => newest_first.iter().find(|backup| backup.started <= *time).ok_or_else(none),
-            Selector::Revision(revision) => {
-                newest_first.iter().find(|backup| backup.facts.revision <= *revision).ok_or_else(none)
-            }
+            Selector::At(time) => newest_first
+                .iter()
+                .find(|backup| backup.started <= *time)
+                .ok_or_else(none),
+            Selector::Revision(revision) => newest_first
+                .iter()
+                .find(|backup| backup.facts.revision <= *revision)
+                .ok_or_else(none),
             Selector::Id(prefix) => {
                 let fitting = |backup: &&Manifest| backup.id.to_string().starts_with(prefix);
                 let found: Vec<&Manifest> = newest_first.iter().filter(fitting).collect();
                 match found[..] {
                     [] => Err(none()),
                     [one] => Ok(one),
-                    [newest, .., oldest] => {
-                        Err(NotFound::Several(prefix.clone(), found.len(), oldest.id.to_string(), newest.id.to_string()))
-                    }
+                    [newest, .., oldest] => Err(NotFound::Several(
+                        prefix.clone(),
+                        found.len(),
+                        oldest.id.to_string(),
+                        newest.id.to_string(),
+                    )),
                 }
             }
         }

@@ -16,7 +16,11 @@ pub(crate) fn manifest(id: &str, revision: u64) -> Manifest {
         file: id.data_name(),
         size: 4,
         sha256,
-        stored: Stored { size: 4, sha256, seal: Vec::new() },
+        stored: Stored {
+            size: 4,
+            sha256,
+            seal: Vec::new(),
+        },
         facts: Facts {
             hash: 1,
             revision,
@@ -28,7 +32,11 @@ pub(crate) fn manifest(id: &str, revision: u64) -> Manifest {
             compact_revision: 0,
             consistent_index: 9,
             cluster_version: "3.5.0".into(),
-            kv_hash: KvHash { hash: 2, revision, compact_revision: 0 },
+            kv_hash: KvHash {
+                hash: 2,
+                revision,
+                compact_revision: 0,
+            },
             members: Vec::new(),
             types: std::collections::BTreeMap::new(),
         },
@@ -38,7 +46,11 @@ pub(crate) fn manifest(id: &str, revision: u64) -> Manifest {
             member_id: "2".into(),
             etcd_version: "3.5.1".into(),
         },
-        verification: vec![Step { step: Proof::Trailer, result: Outcome::Passed, detail: "equal".into() }],
+        verification: vec![Step {
+            step: Proof::Trailer,
+            result: Outcome::Passed,
+            detail: "equal".into(),
+        }],
         contradicting_members: Vec::new(),
         started: id.time(),
         finished: id.time(),
@@ -73,23 +85,56 @@ fn a_published_backup_is_listed_and_found_as_it_was_written() {
     for (age, id) in ids.iter().enumerate() {
         publish(&directory, &manifest(id, 100 + age as u64)).unwrap();
     }
-    let listed: Vec<String> = catalog.list().unwrap().backups.iter().map(|backup| backup.id.to_string()).collect();
+    let listed: Vec<String> = catalog
+        .list()
+        .unwrap()
+        .backups
+        .iter()
+        .map(|backup| backup.id.to_string())
+        .collect();
     assert_eq!(listed, [ids[2], ids[1], ids[0]]);
-    let find = |text: &str| catalog.find(&text.parse().unwrap()).map(|found| found.id.to_string());
+    let find = |text: &str| {
+        catalog
+            .find(&text.parse().unwrap())
+            .map(|found| found.id.to_string())
+    };
     assert_eq!(find("latest").unwrap(), ids[2]);
     assert_eq!(find("latest~2").unwrap(), ids[0]);
     assert_eq!(find("20261121").unwrap(), ids[1]);
     assert_eq!(find("@2026-11-21T23:00:00Z").unwrap(), ids[1]);
     assert_eq!(find("r101").unwrap(), ids[1]);
-    for missing in ["latest~3", "@2026-01-01T00:00:00Z", "r99", "2025", "2026112"] {
-        assert!(matches!(find(missing), Err(Error::NotFound { .. })), "{missing}");
+    for missing in [
+        "latest~3",
+        "@2026-01-01T00:00:00Z",
+        "r99",
+        "2025",
+        "2026112",
+    ] {
+        assert!(
+            matches!(find(missing), Err(Error::NotFound { .. })),
+            "{missing}"
+        );
     }
-    assert_eq!(catalog.find(&Selector::Latest(0)).unwrap(), manifest(ids[2], 102));
+    assert_eq!(
+        catalog.find(&Selector::Latest(0)).unwrap(),
+        manifest(ids[2], 102)
+    );
 }
 
 #[test]
 fn a_selector_is_refused_with_what_it_should_be() {
-    for text in ["", "latest~", "latest~x", "latestx", "@yesterday", "r", "rx", "../x", "abc", "20261122T060000ZZ"] {
+    for text in [
+        "",
+        "latest~",
+        "latest~x",
+        "latestx",
+        "@yesterday",
+        "r",
+        "rx",
+        "../x",
+        "abc",
+        "20261122T060000ZZ",
+    ] {
         assert!(text.parse::<Selector>().is_err(), "{text}");
     }
 }
@@ -118,11 +163,18 @@ fn a_file_that_is_in_the_way_stays_and_no_backup_appears() {
 
 #[test]
 fn a_crash_while_publishing_leaves_a_whole_backup_or_nothing() {
-    let (note, data, json) =
-        (".etcd-20261122T060000Z.publishing", "etcd-20261122T060000Z.db", "etcd-20261122T060000Z.json");
+    let (note, data, json) = (
+        ".etcd-20261122T060000Z.publishing",
+        "etcd-20261122T060000Z.db",
+        "etcd-20261122T060000Z.json",
+    );
     let foreign = "etcd-20261101T000000Z.db";
-    let states: [(&[&str], &[&str]); 4] =
-        [(&[note], &[]), (&[note, data], &[]), (&[note, data, json], &[data, json]), (&[data, json], &[data, json])];
+    let states: [(&[&str], &[&str]); 4] = [
+        (&[note], &[]),
+        (&[note, data], &[]),
+        (&[note, data, json], &[data, json]),
+        (&[data, json], &[data, json]),
+    ];
     for (before, after) in states {
         let (dir, directory) = directory();
         for name in before.iter().chain([&foreign]) {
@@ -142,19 +194,33 @@ fn a_manifest_that_cannot_be_trusted_is_named_and_hides_no_other() {
     let good = String::from_utf8(manifest("20261121T060000Z", 1).to_json().unwrap()).unwrap();
     let bad = [
         (good[..good.len() / 2].to_owned(), "it is not a manifest"),
-        (good.replace("\"format\": 1", "\"format\": 2"), "it is of format 2"),
-        (good.replace("etcd-20261121T060000Z.db", "../../etc/passwd"), "which is not its own"),
-        (good.replace("20261121T060000Z", "20261121T060001Z"), "it belongs to another backup"),
+        (
+            good.replace("\"format\": 1", "\"format\": 2"),
+            "it is of format 2",
+        ),
+        (
+            good.replace("etcd-20261121T060000Z.db", "../../etc/passwd"),
+            "which is not its own",
+        ),
+        (
+            good.replace("20261121T060000Z", "20261121T060001Z"),
+            "it belongs to another backup",
+        ),
         (good.replace("\"size\": 4", "\"size\": -4"), "it is damaged"),
         ("[]".into(), "it is not a manifest"),
         (String::new(), "it is not a manifest"),
     ];
     for (text, why) in bad {
         let path = dir.path().join("etcd-20261121T060000Z.json");
-        std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        std::fs::File::create(&path)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
         let listing = Catalog::of(&directory).list().unwrap();
         assert_eq!(listing.backups.len(), 1);
-        let [(named, reason)] = &listing.unreadable[..] else { panic!("{listing:?}") };
+        let [(named, reason)] = &listing.unreadable[..] else {
+            panic!("{listing:?}")
+        };
         assert_eq!(named, &path);
         assert!(reason.contains(why), "{reason}");
     }

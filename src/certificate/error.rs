@@ -100,6 +100,12 @@ impl Error {
         })
     }
 
+    /// Whether the file is there and this process may not read it.
+    #[must_use]
+    pub fn is_permission(&self) -> bool {
+        matches!(self, Self::Read { cause, .. } if cause.kind() == std::io::ErrorKind::PermissionDenied)
+    }
+
     /// The file that the error is about.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -12,6 +12,7 @@ use super::value::{
     Fault, Item, Read, choice, duration, expected, list, name, number, path, size, text,
 };
 use crate::etcd;
+use crate::schedule::Schedule;
 
 /// A sort of value.
 pub(super) struct Kind<T: 'static> {
@@ -222,37 +223,8 @@ fn endpoint(text: &str) -> Result<etcd::Endpoint, Fault> {
     })
 }
 
-/// When backups are taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schedule {
-    text: String,
-    timezone: String,
-}
-
-impl Schedule {
-    /// The crontab line.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// The IANA name of its time zone.
-    #[must_use]
-    pub fn timezone(&self) -> &str {
-        &self.timezone
-    }
-}
-
 /// Reads a crontab line in a time zone.
 pub(super) fn schedule(text: &str, timezone: &str) -> Result<Schedule, Fault> {
-    if text.split_whitespace().count() != 5 {
-        return Err(Fault::new("not a crontab line"));
-    }
-    if timezone.is_empty() || timezone.contains(char::is_whitespace) {
-        return Err(Fault::new("not a time zone"));
-    }
-    Ok(Schedule {
-        text: text.to_owned(),
-        timezone: timezone.to_owned(),
-    })
+    Schedule::parse(text, timezone)
+        .map_err(|error| Fault::new(error.to_string()).hint(error.hint()))
 }

@@ -18,9 +18,9 @@ mod syntax;
 mod tests;
 mod value;
 
-pub use kind::Schedule;
 pub use problem::{Problem, Severity};
 
+use crate::schedule::Schedule;
 use crate::{etcd, store};
 
 /// A larger file is not a configuration.

@@ -8,7 +8,9 @@ use tokio::sync::mpsc;
 
 use super::live::{self, Agreement};
 use super::{blocking, scratch_in};
-use crate::catalog::{self, BackupId, Catalog, Manifest, Outcome, Proof, Source, Step, Stored, Trigger};
+use crate::catalog::{
+    self, BackupId, Catalog, Manifest, Outcome, Proof, Source, Step, Stored, Trigger,
+};
 use crate::config::Config;
 use crate::error::Error;
 use crate::etcd::{Client, Endpoint, LiveHash, MemberStatus, SnapshotStream, Survey};
@@ -62,7 +64,10 @@ pub async fn backup(config: &Config, run: &Run<'_>) -> Result<Manifest, Error> {
     let _lock = Lock::take(&directory, &holder(started))?;
     let catalog = Catalog::of(&directory);
     for leftover in catalog.remove_leftovers()? {
-        tracing::warn!("removed {leftover}, which an interrupted backup had left in {}", directory.path().display());
+        tracing::warn!(
+            "removed {leftover}, which an interrupted backup had left in {}",
+            directory.path().display()
+        );
     }
     let survey = Survey::take(&config.etcd).await;
     let taken = first_good(config, &directory, &survey, run).await?;
@@ -96,7 +101,10 @@ async fn first_good<'d>(
         match from_member(config, directory, &endpoint, run).await {
             Ok(taken) if taken.agreement.outcome() != Outcome::Failed => return Ok(taken),
             Ok(taken) => {
-                tracing::error!("the snapshot from {endpoint} is contradicted: {}", taken.agreement);
+                tracing::error!(
+                    "the snapshot from {endpoint} is contradicted: {}",
+                    taken.agreement
+                );
                 doubtful.get_or_insert(taken);
             }
             Err(error) if error.is_of_one_member() => {
@@ -126,7 +134,9 @@ async fn from_member<'d>(
         if !taken.agreement.is_prevented_by_compaction() || retries.next().is_none() {
             return Ok(taken);
         }
-        tracing::info!("a compaction overtook the snapshot from {endpoint} before it could be confirmed; taking another");
+        tracing::info!(
+            "a compaction overtook the snapshot from {endpoint} before it could be confirmed; taking another"
+        );
     }
 }
 
@@ -142,10 +152,23 @@ async fn attempt<'d>(
     let mut stream = client.snapshot(config.etcd.stall_timeout).await?;
     let draft = directory.draft()?;
     let (file, digests) = receive(&mut stream, (config, directory), &draft, run).await?;
-    digests.check().map_err(|source| Error::Trailer { endpoint: endpoint.to_string(), source })?;
-    (run.progress)(&Progress::Proving { size: digests.length });
-    let (inspection, agreement) = prove(config, directory, (endpoint, file), digests.length).await?;
-    Ok(Taken { draft, member, digests, inspection, agreement, live_hash: config.etcd.live_hash })
+    digests.check().map_err(|source| Error::Trailer {
+        endpoint: endpoint.to_string(),
+        source,
+    })?;
+    (run.progress)(&Progress::Proving {
+        size: digests.length,
+    });
+    let (inspection, agreement) =
+        prove(config, directory, (endpoint, file), digests.length).await?;
+    Ok(Taken {
+        draft,
+        member,
+        digests,
+        inspection,
+        agreement,
+        live_hash: config.etcd.live_hash,
+    })
 }
 
 /// Moves the stream to the disk: the network is read here, hashing and writing happen beside it.
@@ -155,7 +178,10 @@ async fn receive(
     draft: &Draft<'_>,
     run: &Run<'_>,
 ) -> Result<(File, Digests), Error> {
-    let failed = |source| Error::Spool { path: directory.path().into(), source };
+    let failed = |source| Error::Spool {
+        path: directory.path().into(),
+        source,
+    };
     let mut first = Vec::with_capacity(BUFFER);
     if let Some(bytes) = stream.next().await? {
         first.extend_from_slice(bytes);
@@ -195,7 +221,11 @@ async fn forward(
             }
         }
         buffer.extend_from_slice(bytes);
-        (run.progress)(&Progress::Receiving { endpoint: endpoint.clone(), received, announced });
+        (run.progress)(&Progress::Receiving {
+            endpoint: endpoint.clone(),
+            received,
+            announced,
+        });
     }
     // the writer's own result tells where it stopped early
     let _ = writer.send(buffer).await;
@@ -206,7 +236,12 @@ async fn forward(
 fn require_room(config: &Config, directory: &Directory, needed: u64) -> Result<(), Error> {
     let (free, reserve) = (directory.space()?.free, config.backup.reserve);
     if needed.saturating_add(reserve) > free {
-        return Err(Error::Space { path: directory.path().into(), needed, free, reserve });
+        return Err(Error::Space {
+            path: directory.path().into(),
+            needed,
+            free,
+            reserve,
+        });
     }
     Ok(())
 }
@@ -218,7 +253,10 @@ async fn prove(
     (endpoint, file): (&Endpoint, File),
     length: u64,
 ) -> Result<(Inspection, Agreement), Error> {
-    let failed = |source| Error::Spool { path: directory.path().into(), source };
+    let failed = |source| Error::Spool {
+        path: directory.path().into(),
+        source,
+    };
     let file = Arc::new(file);
     let scratch = scratch_in(directory).map_err(failed)?;
     let revision = snapshot::newest_revision(&file, length);
@@ -227,7 +265,10 @@ async fn prove(
     let sync = blocking(move || to_sync.sync_data());
     let (inspection, synced, answers) = tokio::join!(walk, sync, live::ask(&config.etcd, revision));
     synced?.map_err(failed)?;
-    let inspection = inspection?.map_err(|source| Error::Damaged { endpoint: endpoint.to_string(), source })?;
+    let inspection = inspection?.map_err(|source| Error::Damaged {
+        endpoint: endpoint.to_string(),
+        source,
+    })?;
     let inspection = Arc::new(inspection);
     let agreement = live::compare(answers, &inspection, &file, length).await?;
     snapshot::release_cache(&file);
@@ -247,20 +288,35 @@ struct Taken<'d> {
 }
 
 impl Taken<'_> {
-    fn manifest(&self, id: BackupId, trigger: Trigger, started: Timestamp, finished: Timestamp) -> Manifest {
+    fn manifest(
+        &self,
+        id: BackupId,
+        trigger: Trigger,
+        started: Timestamp,
+        finished: Timestamp,
+    ) -> Manifest {
         let (size, sha256) = (self.digests.length, self.digests.whole);
         let facts = self.inspection.facts.clone();
         let live = self.agreement.outcome();
-        let passed = |step, detail| Step { step, result: Outcome::Passed, detail };
+        let passed = |step, detail| Step {
+            step,
+            result: Outcome::Passed,
+            detail,
+        };
         Manifest {
             format: catalog::FORMAT,
-            verified: live == Outcome::Passed || (live == Outcome::Skipped && self.live_hash != LiveHash::Require),
+            verified: live == Outcome::Passed
+                || (live == Outcome::Skipped && self.live_hash != LiveHash::Require),
             pinned: false,
             trigger,
             file: id.data_name(),
             size,
             sha256,
-            stored: Stored { size, sha256, seal: Vec::new() },
+            stored: Stored {
+                size,
+                sha256,
+                seal: Vec::new(),
+            },
             source: Source {
                 endpoint: self.member.endpoint.to_string(),
                 cluster_id: format!("{:x}", self.member.cluster_id),
@@ -268,9 +324,22 @@ impl Taken<'_> {
                 etcd_version: self.member.version.clone(),
             },
             verification: vec![
-                passed(Proof::Trailer, format!("SHA-256 {}, as etcd appended it", self.digests.trailer)),
-                passed(Proof::Structure, format!("{} entries on pages of {} bytes", facts.total_entries, facts.page_size)),
-                Step { step: Proof::Live, result: live, detail: self.agreement.to_string() },
+                passed(
+                    Proof::Trailer,
+                    format!("SHA-256 {}, as etcd appended it", self.digests.trailer),
+                ),
+                passed(
+                    Proof::Structure,
+                    format!(
+                        "{} entries on pages of {} bytes",
+                        facts.total_entries, facts.page_size
+                    ),
+                ),
+                Step {
+                    step: Proof::Live,
+                    result: live,
+                    detail: self.agreement.to_string(),
+                },
             ],
             contradicting_members: self.agreement.differing(),
             facts,

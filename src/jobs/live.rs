@@ -42,18 +42,36 @@ pub(super) async fn ask(settings: &Settings, revision: Option<u64>) -> Answers {
     if settings.live_hash == LiveHash::Off {
         return Answers::NotAsked;
     }
-    let Some(revision) = revision.filter(|revision| *revision > 0) else { return Answers::NoRevision };
+    let Some(revision) = revision.filter(|revision| *revision > 0) else {
+        return Answers::NoRevision;
+    };
     let mut asked = tokio::task::JoinSet::new();
     for (place, endpoint) in settings.endpoints.iter().cloned().enumerate() {
         let settings = settings.clone();
-        asked.spawn(async move { (place, ask_member(&settings, &endpoint, revision).await, endpoint) });
+        asked.spawn(async move {
+            (
+                place,
+                ask_member(&settings, &endpoint, revision).await,
+                endpoint,
+            )
+        });
     }
     let mut answers = asked.join_all().await;
     answers.sort_by_key(|(place, ..)| *place);
-    Answers::Given(revision, answers.into_iter().map(|(_, answer, endpoint)| (endpoint, answer)).collect())
+    Answers::Given(
+        revision,
+        answers
+            .into_iter()
+            .map(|(_, answer, endpoint)| (endpoint, answer))
+            .collect(),
+    )
 }
 
-async fn ask_member(settings: &Settings, endpoint: &Endpoint, revision: u64) -> Result<Answer, etcd::Error> {
+async fn ask_member(
+    settings: &Settings,
+    endpoint: &Endpoint,
+    revision: u64,
+) -> Result<Answer, etcd::Error> {
     let mut client = Client::connect(settings, endpoint).await?;
     let status = client.status().await?;
     let asked = i64::try_from(revision).unwrap_or(i64::MAX);
@@ -99,14 +117,19 @@ pub(super) async fn compare(
 ) -> Result<Agreement, Error> {
     let mut agreement = Agreement::default();
     let Answers::Given(revision, answers) = answers else {
-        let why = if matches!(answers, Answers::NotAsked) { "live_hash is off" } else { "the store is empty" };
+        let why = if matches!(answers, Answers::NotAsked) {
+            "live_hash is off"
+        } else {
+            "the store is empty"
+        };
         agreement.silent.push(why.into());
         return Ok(agreement);
     };
     let own = inspection.facts.kv_hash;
     agreement.revision = Some(revision);
     agreement.hash = own.hash;
-    let mut hashes = HashMap::from([((own.compact_revision, CompactedDeletion::Skipped), own.hash)]);
+    let mut hashes =
+        HashMap::from([((own.compact_revision, CompactedDeletion::Skipped), own.hash)]);
     for (endpoint, answer) in answers {
         let answer = match answer {
             Ok(answer) => answer,
@@ -116,12 +139,21 @@ pub(super) async fn compare(
                 continue;
             }
         };
-        let compaction = (u64::try_from(answer.hash.compact_revision).unwrap_or(0), answer.rule);
+        let compaction = (
+            u64::try_from(answer.hash.compact_revision).unwrap_or(0),
+            answer.rule,
+        );
         let hash = match hashes.get(&compaction) {
             Some(hash) => *hash,
-            None => *hashes.entry(compaction).or_insert(hash_of(inspection, file, length, compaction).await?),
+            None => *hashes
+                .entry(compaction)
+                .or_insert(hash_of(inspection, file, length, compaction).await?),
         };
-        let side = if hash == answer.hash.hash { &mut agreement.agreeing } else { &mut agreement.differing };
+        let side = if hash == answer.hash.hash {
+            &mut agreement.agreeing
+        } else {
+            &mut agreement.differing
+        };
         // two endpoints of one member are one voice
         if !side.contains(&answer.member) {
             side.push(answer.member);
@@ -139,7 +171,8 @@ async fn hash_of(
     let (inspection, file) = (Arc::clone(inspection), Arc::clone(file));
     let hash = blocking(move || inspection.kv_hash(&file, length, compact_revision, rule)).await?;
     // the same bytes were walked a moment ago
-    hash.map(|hash| hash.hash).map_err(|damage| Error::Bug(damage.to_string()))
+    hash.map(|hash| hash.hash)
+        .map_err(|damage| Error::Bug(damage.to_string()))
 }
 
 impl Agreement {
@@ -168,10 +201,16 @@ impl fmt::Display for Agreement {
         let mut parts = Vec::new();
         if let Some(revision) = self.revision {
             let (hash, members) = (self.hash, self.agreeing.len());
-            parts.push(format!("{members} of {} members confirm hash {hash} at revision {revision}", members + self.differing.len() + self.silent.len()));
+            parts.push(format!(
+                "{members} of {} members confirm hash {hash} at revision {revision}",
+                members + self.differing.len() + self.silent.len()
+            ));
         }
         if !self.differing.is_empty() {
-            parts.push(format!("different data in member {}", self.differing.join(" and ")));
+            parts.push(format!(
+                "different data in member {}",
+                self.differing.join(" and ")
+            ));
         }
         if !self.silent.is_empty() {
             parts.push(format!("not compared: {}", self.silent.join(", ")));
@@ -207,7 +246,11 @@ mod tests {
             (0, 1, Outcome::Failed),
             (0, 0, Outcome::Skipped),
         ] {
-            assert_eq!(agreement(agreeing, differing, 0).outcome(), outcome, "{agreeing} against {differing}");
+            assert_eq!(
+                agreement(agreeing, differing, 0).outcome(),
+                outcome,
+                "{agreeing} against {differing}"
+            );
         }
     }
 

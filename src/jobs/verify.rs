@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::catalog::{Catalog, Manifest, Outcome, Proof, Step};
+use crate::config::Config;
 use crate::error::Error;
 use crate::snapshot::{self, Digests, Facts, Inspection};
 use crate::store::{self, Directory};
@@ -42,9 +43,15 @@ pub struct Report {
 ///
 /// # Errors
 /// Where this process cannot do the work, not where the backup is bad.
-pub fn verify(directory: &Directory, manifest: &Manifest) -> Result<Verdict, Error> {
-    let mut verdict = Verdict { name: manifest.id.to_string(), verified: false, problems: Vec::new(), size: 0 };
-    match Catalog::of(directory).data(manifest) {
+pub fn verify(config: &Config, manifest: &Manifest) -> Result<Verdict, Error> {
+    let directory = Directory::open(&config.backup.dir)?;
+    let mut verdict = Verdict {
+        name: manifest.id.to_string(),
+        verified: false,
+        problems: Vec::new(),
+        size: 0,
+    };
+    match Catalog::of(&directory).data(manifest) {
         Ok(file) => {
             let (digests, inspection) = read(&file, Path::new(&manifest.file))?;
             verdict.size = digests.length;
@@ -58,12 +65,22 @@ pub fn verify(directory: &Directory, manifest: &Manifest) -> Result<Verdict, Err
 }
 
 /// Everything that does not fit; the first difference hides no other.
-fn against_manifest(manifest: &Manifest, digests: &Digests, inspection: Result<Inspection, snapshot::Damage>) -> Vec<String> {
+fn against_manifest(
+    manifest: &Manifest,
+    digests: &Digests,
+    inspection: Result<Inspection, snapshot::Damage>,
+) -> Vec<String> {
     let mut problems = Vec::new();
     if digests.length != manifest.size {
-        problems.push(format!("the file has {} bytes, the manifest says {}", digests.length, manifest.size));
+        problems.push(format!(
+            "the file has {} bytes, the manifest says {}",
+            digests.length, manifest.size
+        ));
     } else if digests.whole != manifest.sha256 {
-        problems.push(format!("the file's SHA-256 is {}, the manifest says {}", digests.whole, manifest.sha256));
+        problems.push(format!(
+            "the file's SHA-256 is {}, the manifest says {}",
+            digests.whole, manifest.sha256
+        ));
     }
     problems.extend(digests.check().err().map(|mismatch| mismatch.to_string()));
     match inspection {
@@ -74,8 +91,13 @@ fn against_manifest(manifest: &Manifest, digests: &Digests, inspection: Result<I
         Err(damage) => problems.push(damage.to_string()),
     }
     if !manifest.verified {
-        let doubts = manifest.verification.iter().filter(|step| step.result != Outcome::Passed);
-        problems.push(doubts.fold("it was never proven".to_owned(), |text, step| format!("{text}: {}", step.detail)));
+        let doubts = manifest
+            .verification
+            .iter()
+            .filter(|step| step.result != Outcome::Passed);
+        problems.push(doubts.fold("it was never proven".to_owned(), |text, step| {
+            format!("{text}: {}", step.detail)
+        }));
     }
     problems
 }
@@ -85,32 +107,58 @@ fn against_manifest(manifest: &Manifest, digests: &Digests, inspection: Result<I
 /// # Errors
 /// [`Error::Unsound`] where its database is damaged, [`Error::Read`] where it cannot be read.
 pub fn inspect(path: &Path) -> Result<Report, Error> {
-    let failed = |source| Error::Read { path: path.into(), source };
+    let failed = |source| Error::Read {
+        path: path.into(),
+        source,
+    };
     let file = store::open_file(path).map_err(failed)?;
     let (digests, inspection) = read(&file, path)?;
-    let inspection = inspection.map_err(|source| Error::Unsound { path: path.into(), source })?;
+    let inspection = inspection.map_err(|source| Error::Unsound {
+        path: path.into(),
+        source,
+    })?;
     let (result, detail) = match digests.check() {
-        Ok(()) => (Outcome::Passed, format!("SHA-256 {}, as etcd appended it", digests.trailer)),
+        Ok(()) => (
+            Outcome::Passed,
+            format!("SHA-256 {}, as etcd appended it", digests.trailer),
+        ),
         // a database copied from a data directory has none; that is no damage
         Err(absent @ snapshot::Mismatch::Absent { .. }) => (Outcome::Skipped, absent.to_string()),
         Err(different) => (Outcome::Failed, different.to_string()),
     };
     let facts = inspection.facts;
-    let entries = format!("{} entries on pages of {} bytes", facts.total_entries, facts.page_size);
+    let entries = format!(
+        "{} entries on pages of {} bytes",
+        facts.total_entries, facts.page_size
+    );
     Ok(Report {
         size: digests.length,
         sha256: digests.whole,
         verification: vec![
-            Step { step: Proof::Trailer, result, detail },
-            Step { step: Proof::Structure, result: Outcome::Passed, detail: entries },
+            Step {
+                step: Proof::Trailer,
+                result,
+                detail,
+            },
+            Step {
+                step: Proof::Structure,
+                result: Outcome::Passed,
+                detail: entries,
+            },
         ],
         facts,
     })
 }
 
 /// Hashes and walks a file.
-fn read(file: &File, path: &Path) -> Result<(Digests, Result<Inspection, snapshot::Damage>), Error> {
-    let failed = |source| Error::Read { path: path.into(), source };
+fn read(
+    file: &File,
+    path: &Path,
+) -> Result<(Digests, Result<Inspection, snapshot::Damage>), Error> {
+    let failed = |source| Error::Read {
+        path: path.into(),
+        source,
+    };
     let digests = snapshot::digest(file).map_err(failed)?;
     let inspection = Inspection::walk(file, digests.length, &scratch);
     match inspection {

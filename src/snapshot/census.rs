@@ -37,7 +37,10 @@ impl Record {
     fn to_bytes(self) -> [u8; RECORD] {
         let mut bytes = [0; RECORD];
         bytes[..8].copy_from_slice(&self.key.to_le_bytes());
-        for (at, word) in [self.check, self.ordinal, self.bytes, self.kind].iter().enumerate() {
+        for (at, word) in [self.check, self.ordinal, self.bytes, self.kind]
+            .iter()
+            .enumerate()
+        {
             bytes[8 + at * 4..][..4].copy_from_slice(&word.to_le_bytes());
         }
         bytes
@@ -45,7 +48,8 @@ impl Record {
 
     fn from_bytes(bytes: &[u8; RECORD]) -> Self {
         let [k0, k1, k2, k3, k4, k5, k6, k7, rest @ ..] = *bytes;
-        let word = |at: usize| u32::from_le_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
+        let word =
+            |at: usize| u32::from_le_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
         Record {
             key: u64::from_le_bytes([k0, k1, k2, k3, k4, k5, k6, k7]),
             check: word(0),
@@ -104,7 +108,10 @@ impl Superseded {
     pub(super) fn any_below(&self, count: u32) -> bool {
         let (words, rest) = (count as usize / 64, count % 64);
         self.bits.iter().take(words).any(|word| *word != 0)
-            || self.bits.get(words).is_some_and(|word| word & ((1 << rest) - 1) != 0)
+            || self
+                .bits
+                .get(words)
+                .is_some_and(|word| word & ((1 << rest) - 1) != 0)
     }
 
     /// Whether any key lives at all.
@@ -116,12 +123,26 @@ impl Superseded {
 impl<'s> Census<'s> {
     /// `scratch` makes an unnamed file, if the entries are too many for memory.
     pub(super) fn new(scratch: &'s dyn Fn() -> io::Result<File>) -> Self {
-        let partitions = std::iter::repeat_with(Partition::default).take(PARTITIONS).collect();
-        Census { scratch, identity: RandomState::new(), partitions, spill: None, entries: 0 }
+        let partitions = std::iter::repeat_with(Partition::default)
+            .take(PARTITIONS)
+            .collect();
+        Census {
+            scratch,
+            identity: RandomState::new(),
+            partitions,
+            spill: None,
+            entries: 0,
+        }
     }
 
     /// Notes the next entry of the bucket.
-    pub(super) fn add(&mut self, key: &[u8], bytes: usize, kind: u32, is_deletion: bool) -> io::Result<()> {
+    pub(super) fn add(
+        &mut self,
+        key: &[u8],
+        bytes: usize,
+        kind: u32,
+        is_deletion: bool,
+    ) -> io::Result<()> {
         let record = Record {
             key: self.identity.hash_one(key),
             check: crc32c::crc32c(key),
@@ -129,7 +150,10 @@ impl<'s> Census<'s> {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             kind: kind | if is_deletion { DELETION } else { 0 },
         };
-        self.entries = self.entries.checked_add(1).ok_or_else(|| io::Error::other("more than 2^32 entries"))?;
+        self.entries = self
+            .entries
+            .checked_add(1)
+            .ok_or_else(|| io::Error::other("more than 2^32 entries"))?;
         let place = (record.key % PARTITIONS as u64) as usize;
         self.partitions[place].recent.push(record);
         if self.partitions[place].recent.len() == CHUNK {
@@ -144,7 +168,11 @@ impl<'s> Census<'s> {
             empty => empty.insert(((self.scratch)()?, 0)),
         };
         let partition = &mut self.partitions[place];
-        let bytes: Vec<u8> = partition.recent.iter().flat_map(|record| record.to_bytes()).collect();
+        let bytes: Vec<u8> = partition
+            .recent
+            .iter()
+            .flat_map(|record| record.to_bytes())
+            .collect();
         file.write_all_at(&bytes, *end)?;
         partition.chunks.push(*end);
         partition.recent.clear();
@@ -156,10 +184,14 @@ impl<'s> Census<'s> {
     pub(super) fn finish(mut self) -> io::Result<Outcome> {
         let mut outcome = Outcome {
             by_kind: BTreeMap::new(),
-            superseded: Superseded { bits: vec![0; self.entries as usize / 64 + 1], live: false },
+            superseded: Superseded {
+                bits: vec![0; self.entries as usize / 64 + 1],
+                live: false,
+            },
         };
         for partition in std::mem::take(&mut self.partitions) {
-            let mut records = Vec::with_capacity(partition.chunks.len() * CHUNK + partition.recent.len());
+            let mut records =
+                Vec::with_capacity(partition.chunks.len() * CHUNK + partition.recent.len());
             for chunk in &partition.chunks {
                 self.read_back(*chunk, &mut records)?;
             }
@@ -171,7 +203,9 @@ impl<'s> Census<'s> {
     }
 
     fn read_back(&self, offset: u64, records: &mut Vec<Record>) -> io::Result<()> {
-        let Some((file, _)) = &self.spill else { return Ok(()) };
+        let Some((file, _)) = &self.spill else {
+            return Ok(());
+        };
         let mut bytes = vec![0; CHUNK * RECORD];
         file.read_exact_at(&mut bytes, offset)?;
         records.extend(bytes.as_chunks::<RECORD>().0.iter().map(Record::from_bytes));
@@ -182,7 +216,9 @@ impl<'s> Census<'s> {
 /// Of records sorted by key and place, the last of each key lives unless it is a deletion.
 fn settle(records: &[Record], outcome: &mut Outcome) {
     for of_one_key in records.chunk_by(|a, b| (a.key, a.check) == (b.key, b.check)) {
-        let Some((last, earlier)) = of_one_key.split_last() else { continue };
+        let Some((last, earlier)) = of_one_key.split_last() else {
+            continue;
+        };
         let is_deleted = last.kind & DELETION != 0;
         for record in earlier.iter().chain(is_deleted.then_some(last)) {
             outcome.superseded.bits[record.ordinal as usize / 64] |= 1 << (record.ordinal % 64);
@@ -238,12 +274,20 @@ mod tests {
         let mut census = Census::new(&scratch);
         for round in 0..3u32 {
             for key in 0..200_000u32 {
-                census.add(&key.to_le_bytes(), 1, 0, round == 2 && key % 2 == 0).unwrap();
+                census
+                    .add(&key.to_le_bytes(), 1, 0, round == 2 && key % 2 == 0)
+                    .unwrap();
             }
         }
         assert!(census.spill.is_some());
         let outcome = census.finish().unwrap();
-        assert_eq!(outcome.by_kind[&0], Tally { keys: 100_000, bytes: 100_000 });
+        assert_eq!(
+            outcome.by_kind[&0],
+            Tally {
+                keys: 100_000,
+                bytes: 100_000
+            }
+        );
         assert!(outcome.superseded.contains(400_000) && !outcome.superseded.contains(400_001));
     }
 }

@@ -32,7 +32,11 @@ impl Inspection {
     ///
     /// # Errors
     /// The first [`Damage`] that is met.
-    pub fn walk(file: &File, length: u64, scratch: &dyn Fn() -> io::Result<File>) -> Result<Self, Damage> {
+    pub fn walk(
+        file: &File,
+        length: u64,
+        scratch: &dyn Fn() -> io::Result<File>,
+    ) -> Result<Self, Damage> {
         let database = Database::open(file, database_length(length))?;
         let mut survey = Survey::new(scratch);
         database.walk(&mut survey)?;
@@ -62,13 +66,21 @@ impl Inspection {
     ) -> Result<KvHash, Damage> {
         let database = Database::open(file, database_length(length))?;
         let hash = kv_hash::compute(&database, &self.superseded, compact_revision, rule)?;
-        Ok(KvHash { hash, revision: self.facts.revision, compact_revision })
+        Ok(KvHash {
+            hash,
+            revision: self.facts.revision,
+            compact_revision,
+        })
     }
 }
 
 /// The bytes before the trailer, if there is one.
 fn database_length(file_length: u64) -> u64 {
-    if trailer::is_present(file_length) { file_length - trailer::LENGTH } else { file_length }
+    if trailer::is_present(file_length) {
+        file_length - trailer::LENGTH
+    } else {
+        file_length
+    }
 }
 
 /// What a bucket is to the survey.
@@ -125,13 +137,17 @@ impl<'s> Survey<'s> {
 
     /// An entry of the `key` bucket: a revision, and what was written at it.
     fn key_value(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damage> {
-        let revision = Revision::parse(key).ok_or_else(|| self.broken("a key is not a revision"))?;
+        let revision =
+            Revision::parse(key).ok_or_else(|| self.broken("a key is not a revision"))?;
         let at = |what: &str| format!("the entry of revision {} {what}", revision.main);
         let stored = KeyValue::decode(value).ok_or_else(|| self.broken(&at("does not decode")))?;
         // a restore with a revision bump leaves one entry that holds nothing
         if !value.is_empty() && !revision.is_deletion {
             if stored.mod_revision != revision.main {
-                return Err(self.broken(&at(&format!("says that it is of revision {}", stored.mod_revision))));
+                return Err(self.broken(&at(&format!(
+                    "says that it is of revision {}",
+                    stored.mod_revision
+                ))));
             }
             if stored.create_revision > stored.mod_revision || stored.version == 0 {
                 return Err(self.broken(&at("was changed before it was created")));
@@ -142,17 +158,27 @@ impl<'s> Survey<'s> {
             self.compacted_entries = self.compacted_entries.saturating_add(1);
         }
         let kind = self.types.number(stored.key);
-        self.census.add(stored.key, key.len() + value.len(), kind, revision.is_deletion).map_err(Damage::Read)
+        self.census
+            .add(
+                stored.key,
+                key.len() + value.len(),
+                kind,
+                revision.is_deletion,
+            )
+            .map_err(Damage::Read)
     }
 
     fn meta(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damage> {
         match key {
             b"consistent_index" => {
-                let index = value.first_chunk().ok_or_else(|| self.broken("consistent_index is not 8 bytes"))?;
+                let index = value
+                    .first_chunk()
+                    .ok_or_else(|| self.broken("consistent_index is not 8 bytes"))?;
                 self.consistent_index = u64::from_be_bytes(*index);
             }
             b"scheduledCompactRev" | b"finishedCompactRev" => {
-                let compacted = Revision::parse(value).ok_or_else(|| self.broken("a compaction is not a revision"))?;
+                let compacted = Revision::parse(value)
+                    .ok_or_else(|| self.broken("a compaction is not a revision"))?;
                 self.compact_revision = self.compact_revision.max(compacted.main);
             }
             b"storageVersion" => self.storage_version = version_text(value),
@@ -171,7 +197,10 @@ impl<'s> Survey<'s> {
     }
 
     fn broken(&self, message: &str) -> Damage {
-        Damage::Entry { bucket: String::from_utf8_lossy(&self.name).into_owned(), message: message.into() }
+        Damage::Entry {
+            bucket: String::from_utf8_lossy(&self.name).into_owned(),
+            message: message.into(),
+        }
     }
 
     fn close_bucket(&mut self) {
@@ -182,9 +211,14 @@ impl<'s> Survey<'s> {
     fn finish(mut self, database: &Database<'_>) -> Result<(Facts, Superseded), Damage> {
         self.close_bucket();
         // the walk's start closed a bucket of no name and no bytes, which adds nothing
-        let hash = self.hashes.values().fold(0, |hash, (next, length)| crc32c::crc32c_combine(hash, *next, *length));
+        let hash = self.hashes.values().fold(0, |hash, (next, length)| {
+            crc32c::crc32c_combine(hash, *next, *length)
+        });
         let kv_hash = KvHash {
-            hash: self.hashes.get(kv_hash::BUCKET).map_or_else(|| crc32c::crc32c(kv_hash::BUCKET), |(hash, _)| *hash),
+            hash: self
+                .hashes
+                .get(kv_hash::BUCKET)
+                .map_or_else(|| crc32c::crc32c(kv_hash::BUCKET), |(hash, _)| *hash),
             revision: self.revision,
             compact_revision: self.compact_revision,
         };
@@ -206,7 +240,13 @@ impl<'s> Survey<'s> {
                 .by_kind
                 .iter()
                 .map(|(kind, tally)| {
-                    (self.types.name(*kind), TypeCount { keys: tally.keys, bytes: tally.bytes })
+                    (
+                        self.types.name(*kind),
+                        TypeCount {
+                            keys: tally.keys,
+                            bytes: tally.bytes,
+                        },
+                    )
                 })
                 .collect(),
         };
@@ -252,8 +292,13 @@ impl Visitor for Survey<'_> {
 fn version_text(bytes: &[u8]) -> String {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     let numbers = text.split(['-', '+']).next().unwrap_or_default();
-    let is_version = numbers.split('.').count() == 3 && numbers.split('.').all(|part| part.parse::<u64>().is_ok());
-    if is_version && text.len() < 64 { text.to_owned() } else { String::new() }
+    let is_version = numbers.split('.').count() == 3
+        && numbers.split('.').all(|part| part.parse::<u64>().is_ok());
+    if is_version && text.len() < 64 {
+        text.to_owned()
+    } else {
+        String::new()
+    }
 }
 
 /// The object types met so far, by number.
@@ -281,7 +326,10 @@ impl Types {
         self.numbers
             .iter()
             .find(|(_, known)| **known == number)
-            .map_or_else(|| OTHER.into(), |(name, _)| String::from_utf8_lossy(name).into_owned())
+            .map_or_else(
+                || OTHER.into(),
+                |(name, _)| String::from_utf8_lossy(name).into_owned(),
+            )
     }
 }
 
@@ -290,9 +338,18 @@ impl Types {
 fn type_of(key: &[u8]) -> Option<&[u8]> {
     const ROOT: &[u8] = b"/registry/";
     let rest = key.strip_prefix(ROOT)?;
-    let segment = |from: usize| rest.get(from..)?.iter().position(|byte| *byte == b'/').map(|at| from + at);
+    let segment = |from: usize| {
+        rest.get(from..)?
+            .iter()
+            .position(|byte| *byte == b'/')
+            .map(|at| from + at)
+    };
     let first = segment(0)?;
-    let end = if rest[..first].contains(&b'.') { segment(first + 1).unwrap_or(first) } else { first };
+    let end = if rest[..first].contains(&b'.') {
+        segment(first + 1).unwrap_or(first)
+    } else {
+        first
+    };
     (end <= 253).then(|| &key[..ROOT.len() + end])
 }
 
@@ -302,9 +359,17 @@ mod tests {
 
     #[test]
     fn a_key_counts_for_its_type_and_group() {
-        let name = |key: &str| type_of(key.as_bytes()).map(|name| String::from_utf8_lossy(name).into_owned());
-        assert_eq!(name("/registry/pods/default/web-0").as_deref(), Some("/registry/pods"));
-        assert_eq!(name("/registry/namespaces/default").as_deref(), Some("/registry/namespaces"));
+        let name = |key: &str| {
+            type_of(key.as_bytes()).map(|name| String::from_utf8_lossy(name).into_owned())
+        };
+        assert_eq!(
+            name("/registry/pods/default/web-0").as_deref(),
+            Some("/registry/pods")
+        );
+        assert_eq!(
+            name("/registry/namespaces/default").as_deref(),
+            Some("/registry/namespaces")
+        );
         assert_eq!(
             name("/registry/cert-manager.io/certificates/ns/a").as_deref(),
             Some("/registry/cert-manager.io/certificates")

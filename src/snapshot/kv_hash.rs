@@ -27,7 +27,7 @@ pub struct KvHash {
 
 /// How an etcd release treats a deletion at exactly the compacted revision. It matters only in a
 /// store without a single living key; elsewhere both rules give the same hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CompactedDeletion {
     /// etcd 3.4.34, 3.5.16, 3.6 and later: it never counts.
     Skipped,
@@ -40,7 +40,9 @@ impl CompactedDeletion {
     #[must_use]
     pub fn in_version(version: &str) -> Self {
         let mut numbers = version.split('.').map(|part| {
-            let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+            let digits = part
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(part.len());
             part[..digits].parse().unwrap_or(u64::MAX)
         });
         let mut next = || numbers.next().unwrap_or(u64::MAX);
@@ -58,7 +60,14 @@ pub(super) fn compute(
     compact_revision: u64,
     rule: CompactedDeletion,
 ) -> Result<u32, Damage> {
-    let mut pass = Pass { superseded, compact_revision, rule, hash: 0, ordinal: 0, is_key_bucket: false };
+    let mut pass = Pass {
+        superseded,
+        compact_revision,
+        rule,
+        hash: 0,
+        ordinal: 0,
+        is_key_bucket: false,
+    };
     database.walk(&mut pass)?;
     Ok(pass.hash)
 }
@@ -116,12 +125,29 @@ mod tests {
     #[test]
     fn the_rule_for_a_deletion_at_the_compacted_revision_follows_the_release() {
         let counted = ["3.3.10", "3.4.23", "3.4.33", "3.5.1", "3.5.15"];
-        let skipped = ["3.4.34", "3.5.16", "3.5.30", "3.6.0", "3.6.0-rc.1", "4.0.0", "", "unknown"];
+        let skipped = [
+            "3.4.34",
+            "3.5.16",
+            "3.5.30",
+            "3.6.0",
+            "3.6.0-rc.1",
+            "4.0.0",
+            "",
+            "unknown",
+        ];
         for version in counted {
-            assert_eq!(CompactedDeletion::in_version(version), CompactedDeletion::Counted, "{version}");
+            assert_eq!(
+                CompactedDeletion::in_version(version),
+                CompactedDeletion::Counted,
+                "{version}"
+            );
         }
         for version in skipped {
-            assert_eq!(CompactedDeletion::in_version(version), CompactedDeletion::Skipped, "{version}");
+            assert_eq!(
+                CompactedDeletion::in_version(version),
+                CompactedDeletion::Skipped,
+                "{version}"
+            );
         }
     }
 }

@@ -21,7 +21,10 @@ impl Revision {
             _ => return None,
         };
         let (main, rest) = number.split_first_chunk::<8>()?;
-        (rest.first() == Some(&b'_')).then(|| Revision { main: u64::from_be_bytes(*main), is_deletion })
+        (rest.first() == Some(&b'_')).then(|| Revision {
+            main: u64::from_be_bytes(*main),
+            is_deletion,
+        })
     }
 }
 
@@ -91,9 +94,21 @@ mod tests {
         let mut key = 7u64.to_be_bytes().to_vec();
         key.push(b'_');
         key.extend(1u64.to_be_bytes());
-        assert_eq!(Revision::parse(&key), Some(Revision { main: 7, is_deletion: false }));
+        assert_eq!(
+            Revision::parse(&key),
+            Some(Revision {
+                main: 7,
+                is_deletion: false
+            })
+        );
         key.push(b't');
-        assert_eq!(Revision::parse(&key), Some(Revision { main: 7, is_deletion: true }));
+        assert_eq!(
+            Revision::parse(&key),
+            Some(Revision {
+                main: 7,
+                is_deletion: true
+            })
+        );
         key[17] = b'x';
         assert_eq!(Revision::parse(&key), None);
         assert_eq!(Revision::parse(&key[..16]), None);
@@ -102,13 +117,22 @@ mod tests {
     #[test]
     fn a_key_value_decodes_and_a_cut_one_does_not() {
         let bytes = b"\x0a\x03foo\x10\x02\x18\x96\x01\x20\x05\x2a\x03bar";
-        let expected = KeyValue { key: b"foo", create_revision: 2, mod_revision: 150, version: 5 };
+        let expected = KeyValue {
+            key: b"foo",
+            create_revision: 2,
+            mod_revision: 150,
+            version: 5,
+        };
         assert_eq!(KeyValue::decode(bytes), Some(expected));
         assert_eq!(KeyValue::decode(b""), Some(KeyValue::default()));
         for cut in [1, 3, 6, 9, bytes.len() - 1] {
             assert_eq!(KeyValue::decode(&bytes[..cut]), None, "cut at {cut}");
         }
-        assert_eq!(KeyValue::decode(b"\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), None, "a number over 64 bits");
+        assert_eq!(
+            KeyValue::decode(b"\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"),
+            None,
+            "a number over 64 bits"
+        );
     }
 
     proptest! {

@@ -21,7 +21,10 @@ impl Spool {
     /// Spools into an empty file.
     #[must_use]
     pub fn new(file: File) -> Self {
-        Spool { file, hasher: Hasher::default() }
+        Spool {
+            file,
+            hasher: Hasher::default(),
+        }
     }
 
     /// Takes `length` bytes of disk at once, so that a full disk shows before the first byte. On a

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 /// Bytes that etcd appends to the database.
-pub const LENGTH: u64 = 32;
+pub(super) const LENGTH: u64 = 32;
 
 /// Whether a file of this many bytes carries a trailer.
 #[must_use]
-pub fn is_present(length: u64) -> bool {
+pub(super) fn is_present(length: u64) -> bool {
     length % 512 == LENGTH
 }
 
@@ -82,10 +82,15 @@ impl Digests {
     /// [`Mismatch`], with both digests or the odd length.
     pub fn check(&self) -> Result<(), Mismatch> {
         if !is_present(self.length) {
-            return Err(Mismatch::Absent { length: self.length });
+            return Err(Mismatch::Absent {
+                length: self.length,
+            });
         }
         if self.before_trailer != self.trailer {
-            return Err(Mismatch::Different { appended: self.trailer, computed: self.before_trailer });
+            return Err(Mismatch::Different {
+                appended: self.trailer,
+                computed: self.before_trailer,
+            });
         }
         Ok(())
     }
@@ -112,7 +117,7 @@ pub enum Mismatch {
 
 /// Hashes bytes as they pass, always holding back the last 32.
 #[derive(Debug, Clone, Default)]
-pub struct Hasher {
+pub(super) struct Hasher {
     sha: sha2::Sha256,
     tail: Vec<u8>,
     length: u64,
@@ -120,7 +125,7 @@ pub struct Hasher {
 
 impl Hasher {
     /// Takes the next bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
         let keep = bytes.len().min(LENGTH as usize);
         let (settled, last) = bytes.split_at(bytes.len() - keep);
@@ -133,7 +138,7 @@ impl Hasher {
 
     /// The digests of all bytes taken.
     #[must_use]
-    pub fn finish(mut self) -> Digests {
+    pub(super) fn finish(mut self) -> Digests {
         let mut trailer = [0; 32];
         trailer[..self.tail.len()].copy_from_slice(&self.tail);
         let before_trailer = Sha256(self.sha.clone().finalize().into());
@@ -180,9 +185,15 @@ mod tests {
             hasher.finish()
         };
         assert_eq!(digests(&file).check(), Ok(()));
-        assert_eq!(digests(&file[..1024]).check(), Err(Mismatch::Absent { length: 1024 }));
+        assert_eq!(
+            digests(&file[..1024]).check(),
+            Err(Mismatch::Absent { length: 1024 })
+        );
         file[5] ^= 1;
-        assert!(matches!(digests(&file).check(), Err(Mismatch::Different { .. })));
+        assert!(matches!(
+            digests(&file).check(),
+            Err(Mismatch::Different { .. })
+        ));
     }
 
     #[test]

@@ -31,17 +31,24 @@ impl Lock {
         const NAME: &str = ".lock";
         let failed = |errno: Errno| directory.unwritable(NAME, errno);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&directory.fd, NAME, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        let fd = rustix::fs::openat(&directory.fd, NAME, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(failed)?;
         let mut file = File::from(fd);
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
-                return Err(Error::Locked { path: directory.path().into(), source: Held::read(file) });
+                return Err(Error::Locked {
+                    path: directory.path().into(),
+                    source: Held::read(file),
+                });
             }
             Err(errno) => return Err(failed(errno)),
         }
         // the text only informs; the lock holds without it, on a full disk too
-        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(holder.as_bytes()));
         Ok(Lock { _file: file })
     }
 }
@@ -50,7 +57,17 @@ impl Held {
     fn read(file: File) -> Self {
         let mut text = String::new();
         let _ = file.take(LIMIT).read_to_string(&mut text);
-        let line: String = text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
-        Held(if line.is_empty() { "a process that has just begun".into() } else { line })
+        let line: String = text
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .filter(|c| !c.is_control())
+            .collect();
+        Held(if line.is_empty() {
+            "a process that has just begun".into()
+        } else {
+            line
+        })
     }
 }

@@ -74,9 +74,9 @@ impl Error {
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         match self {
-            Error::Open { source, .. } | Error::Read { source, .. } | Error::Write { source, .. } => {
-                Errno::from_io_error(source)
-            }
+            Error::Open { source, .. }
+            | Error::Read { source, .. }
+            | Error::Write { source, .. } => Errno::from_io_error(source),
             Error::Exists { .. } | Error::Locked { .. } => None,
         }
     }
@@ -109,9 +109,14 @@ impl Directory {
     /// [`Error::Open`] where it is missing, not a directory, or not accessible.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|errno| Error::Open { path: path.into(), source: errno.into() })?;
-        Ok(Directory { fd, path: path.into() })
+        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| Error::Open {
+            path: path.into(),
+            source: errno.into(),
+        })?;
+        Ok(Directory {
+            fd,
+            path: path.into(),
+        })
     }
 
     /// The path it was opened by.
@@ -126,7 +131,10 @@ impl Directory {
     /// [`Error::Open`] with the system's reason.
     pub fn space(&self) -> Result<Space, Error> {
         let stat = rustix::fs::fstatvfs(&self.fd).map_err(|errno| self.unusable(errno))?;
-        Ok(Space { free: stat.f_bavail * stat.f_frsize, total: stat.f_blocks * stat.f_frsize })
+        Ok(Space {
+            free: stat.f_bavail * stat.f_frsize,
+            total: stat.f_blocks * stat.f_frsize,
+        })
     }
 
     /// The names of everything in it, in no order.
@@ -154,13 +162,21 @@ impl Directory {
     /// # Errors
     /// [`Error::Read`] where it is missing, a link, not a regular file, or not readable.
     pub fn file(&self, name: &str) -> Result<File, Error> {
-        let failed = |source| Error::Read { path: self.path.join(name), source };
+        let failed = |source| Error::Read {
+            path: self.path.join(name),
+            source,
+        };
         // not to be caught waiting on a pipe that somebody put there
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())
+            .map_err(|errno| failed(errno.into()))?;
         let file = File::from(fd);
         let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_file() { Ok(file) } else { Err(failed(io::Error::other("it is not a regular file"))) }
+        if metadata.is_file() {
+            Ok(file)
+        } else {
+            Err(failed(io::Error::other("it is not a regular file")))
+        }
     }
 
     /// Reads a small file of at most `limit` bytes.
@@ -168,11 +184,19 @@ impl Directory {
     /// # Errors
     /// [`Error::Read`], also where it is larger.
     pub fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, Error> {
-        let failed = |source| Error::Read { path: self.path.join(name), source };
+        let failed = |source| Error::Read {
+            path: self.path.join(name),
+            source,
+        };
         let mut bytes = Vec::new();
-        self.file(name)?.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+        self.file(name)?
+            .take(limit + 1)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
         if bytes.len() as u64 > limit {
-            return Err(failed(io::Error::other(format!("it is larger than {limit} bytes"))));
+            return Err(failed(io::Error::other(format!(
+                "it is larger than {limit} bytes"
+            ))));
         }
         Ok(bytes)
     }
@@ -188,7 +212,8 @@ impl Directory {
     /// # Errors
     /// [`Error::Write`] with the system's reason.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
-        rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()).map_err(|errno| self.unwritable(name, errno))?;
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
+            .map_err(|errno| self.unwritable(name, errno))?;
         self.sync()
     }
 
@@ -213,9 +238,15 @@ impl Directory {
         let mode = Mode::RUSR | Mode::WUSR;
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         match rustix::fs::openat(&self.fd, ".", flags | OFlags::TMPFILE, mode) {
-            Ok(fd) => Ok(Draft { directory: self, file: File::from(fd), name: None }),
+            Ok(fd) => Ok(Draft {
+                directory: self,
+                file: File::from(fd),
+                name: None,
+            }),
             // file systems that cannot hold a file without a name
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => self.named_draft(flags, mode),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
+                self.named_draft(flags, mode)
+            }
             Err(errno) => Err(self.unwritable("", errno)),
         }
     }
@@ -226,7 +257,11 @@ impl Directory {
         let name = format!("{DRAFT_PREFIX}{process}-{count}{DRAFT_SUFFIX}");
         let fd = rustix::fs::openat(&self.fd, &name, flags | OFlags::CREATE | OFlags::EXCL, mode)
             .map_err(|errno| self.unwritable(&name, errno))?;
-        Ok(Draft { directory: self, file: File::from(fd), name: Some(name) })
+        Ok(Draft {
+            directory: self,
+            file: File::from(fd),
+            name: Some(name),
+        })
     }
 
     /// Makes the directory's entries durable.
@@ -235,12 +270,22 @@ impl Directory {
     }
 
     fn unusable(&self, errno: Errno) -> Error {
-        Error::Open { path: self.path.clone(), source: errno.into() }
+        Error::Open {
+            path: self.path.clone(),
+            source: errno.into(),
+        }
     }
 
     fn unwritable(&self, name: &str, errno: Errno) -> Error {
-        let path = if name.is_empty() { self.path.clone() } else { self.path.join(name) };
-        Error::Write { path, source: errno.into() }
+        let path = if name.is_empty() {
+            self.path.clone()
+        } else {
+            self.path.join(name)
+        };
+        Error::Write {
+            path,
+            source: errno.into(),
+        }
     }
 }
 
@@ -252,7 +297,11 @@ impl Directory {
 pub fn open_file(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it is not a regular file"))
+    }
 }
 
 /// A file in the making; dropped, it is gone.
@@ -270,7 +319,10 @@ impl Draft<'_> {
     /// # Errors
     /// [`Error::Write`] where the process is out of file handles.
     pub fn file(&self) -> Result<File, Error> {
-        self.file.try_clone().map_err(|source| Error::Write { path: self.directory.path.clone(), source })
+        self.file.try_clone().map_err(|source| Error::Write {
+            path: self.directory.path.clone(),
+            source,
+        })
     }
 
     /// Makes the bytes durable and gives the file its name.
@@ -281,7 +333,9 @@ impl Draft<'_> {
         let directory = self.directory;
         rustix::fs::fsync(&self.file).map_err(|errno| directory.unwritable(name, errno))?;
         self.link(name).map_err(|errno| match errno {
-            Errno::EXIST => Error::Exists { path: directory.path.join(name) },
+            Errno::EXIST => Error::Exists {
+                path: directory.path.join(name),
+            },
             other => directory.unwritable(name, other),
         })?;
         directory.sync()
@@ -295,7 +349,9 @@ impl Draft<'_> {
         };
         match rustix::fs::renameat_with(fd, draft, fd, name, RenameFlags::NOREPLACE) {
             // an old kernel or a network file system: a second name says the same
-            Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::linkat(fd, draft, fd, name, AtFlags::empty()),
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                rustix::fs::linkat(fd, draft, fd, name, AtFlags::empty())
+            }
             done => done,
         }
     }
@@ -304,7 +360,10 @@ impl Draft<'_> {
 impl Drop for Draft<'_> {
     fn drop(&mut self) {
         if let Some(name) = &self.name
-            && self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+            && self
+                .file
+                .metadata()
+                .is_ok_and(|metadata| metadata.nlink() > 0)
         {
             // gone already where it was renamed; what stays is removed by the next job
             let _ = rustix::fs::unlinkat(&self.directory.fd, name, AtFlags::empty());

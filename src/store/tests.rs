@@ -15,7 +15,13 @@ fn each_draft(check: impl Fn(&Path, &Directory, Draft<'_>)) {
     check(dir.path(), &directory, directory.draft().unwrap());
     let (dir, directory) = self::directory();
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    check(dir.path(), &directory, directory.named_draft(flags, Mode::RUSR | Mode::WUSR).unwrap());
+    check(
+        dir.path(),
+        &directory,
+        directory
+            .named_draft(flags, Mode::RUSR | Mode::WUSR)
+            .unwrap(),
+    );
 }
 
 #[test]
@@ -24,7 +30,14 @@ fn a_published_file_is_whole_and_private() {
         draft.file().unwrap().write_all(b"bytes").unwrap();
         draft.publish("a").unwrap();
         assert_eq!(directory.read("a", 10).unwrap(), b"bytes");
-        assert_eq!(std::fs::metadata(dir.join("a")).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(dir.join("a"))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o600
+        );
         assert_eq!(directory.names().unwrap(), ["a"]);
     });
 }
@@ -41,7 +54,10 @@ fn a_dropped_draft_leaves_nothing() {
 #[test]
 fn a_file_is_never_overwritten() {
     each_draft(|dir, directory, draft| {
-        std::fs::File::create(dir.join("a")).unwrap().write_all(b"old").unwrap();
+        std::fs::File::create(dir.join("a"))
+            .unwrap()
+            .write_all(b"old")
+            .unwrap();
         assert!(matches!(draft.publish("a"), Err(Error::Exists { .. })));
         assert_eq!(directory.read("a", 10).unwrap(), b"old");
         assert_eq!(directory.names().unwrap(), ["a"]);
@@ -51,10 +67,17 @@ fn a_file_is_never_overwritten() {
 #[test]
 fn drafts_of_a_crash_are_removed_and_nothing_else() {
     let (dir, directory) = directory();
-    for name in [".hypercloud-etcd-1-0.draft", ".hypercloud-etcd-notes", "x.draft"] {
+    for name in [
+        ".hypercloud-etcd-1-0.draft",
+        ".hypercloud-etcd-notes",
+        "x.draft",
+    ] {
         std::fs::File::create(dir.path().join(name)).unwrap();
     }
-    assert_eq!(directory.remove_drafts().unwrap(), [".hypercloud-etcd-1-0.draft"]);
+    assert_eq!(
+        directory.remove_drafts().unwrap(),
+        [".hypercloud-etcd-1-0.draft"]
+    );
     let mut names = directory.names().unwrap();
     names.sort();
     assert_eq!(names, [".hypercloud-etcd-notes", "x.draft"]);
@@ -65,10 +88,23 @@ fn a_link_a_pipe_and_a_large_file_are_not_read() {
     let (dir, directory) = directory();
     std::os::unix::fs::symlink("/etc/hostname", dir.path().join("link")).unwrap();
     let pipe = dir.path().join("pipe");
-    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
-    std::fs::File::create(dir.path().join("large")).unwrap().set_len(11).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    std::fs::File::create(dir.path().join("large"))
+        .unwrap()
+        .set_len(11)
+        .unwrap();
     for name in ["link", "pipe", "large", "missing"] {
-        assert!(matches!(directory.read(name, 10), Err(Error::Read { .. })), "{name}");
+        assert!(
+            matches!(directory.read(name, 10), Err(Error::Read { .. })),
+            "{name}"
+        );
     }
 }
 
@@ -77,7 +113,9 @@ fn a_second_taker_of_the_lock_learns_who_has_it() {
     let (_dir, directory) = directory();
     let lock = Lock::take(&directory, "process 1: backup").unwrap();
     let second = Lock::take(&directory, "process 2: backup").unwrap_err();
-    let Error::Locked { source, .. } = &second else { panic!("{second}") };
+    let Error::Locked { source, .. } = &second else {
+        panic!("{second}")
+    };
     assert_eq!(source.to_string(), "it is held by process 1: backup");
     drop(lock);
     Lock::take(&directory, "process 2").unwrap();

@@ -51,18 +51,13 @@ pub enum Damage {
 const PAGE_HEADER: usize = 16;
 const ELEMENT: usize = 16;
 const META_SIZE: usize = 64;
-const BUCKET_HEADER: usize = 16;
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;
 const BRANCH: u16 = 0x01;
 const LEAF: u16 = 0x02;
 const META: u16 = 0x04;
 const FREELIST: u16 = 0x10;
-const BUCKET_FLAG: u32 = 0x01;
 const NO_FREELIST: u64 = u64::MAX;
-const MAX_KEY: usize = 32_768;
-/// A tree of this depth would hold more pages than a `u64` can number.
-const MAX_DEPTH: usize = 32;
 
 /// One meta page's content.
 #[derive(Debug, Clone, Copy)]
@@ -116,20 +111,33 @@ impl<'f> Database<'f> {
             let mut page = [0; PAGE_HEADER + META_SIZE];
             read_at(file, &mut page, number * u64::from(page_size), length)?;
             if u64_at(&page, 0) != number || u16_at(&page, 8) != META {
-                return Err(Damage::Meta(number, "its header is not that of a meta page"));
+                return Err(Damage::Meta(
+                    number,
+                    "its header is not that of a meta page",
+                ));
             }
             Meta::read(&page[PAGE_HEADER..]).map_err(|why| Damage::Meta(number, why))
         });
         let [first, second] = metas;
         let (first, second) = (first?, second?);
         if first.page_size != page_size || second.page_size != page_size {
-            return Err(Damage::Meta(1, "the two meta pages name different page sizes"));
+            return Err(Damage::Meta(
+                1,
+                "the two meta pages name different page sizes",
+            ));
         }
-        let meta = if first.txid >= second.txid { first } else { second };
+        let meta = if first.txid >= second.txid {
+            first
+        } else {
+            second
+        };
         let expected = meta.high_water.checked_mul(u64::from(page_size));
         match expected {
             Some(expected) if expected <= length => Ok(Database { file, meta }),
-            _ => Err(Damage::Cut { expected: expected.unwrap_or(u64::MAX), found: length }),
+            _ => Err(Damage::Cut {
+                expected: expected.unwrap_or(u64::MAX),
+                found: length,
+            }),
         }
     }
 
@@ -149,7 +157,13 @@ impl<'f> Database<'f> {
     fn read_page(&self, id: u64, buffer: &mut Vec<u8>) -> Result<Page, Damage> {
         let page_size = u64::from(self.meta.page_size);
         if id >= self.meta.high_water {
-            return Err(Damage::Page(id, format!("lies beyond the high-water mark, page {}", self.meta.high_water)));
+            return Err(Damage::Page(
+                id,
+                format!(
+                    "lies beyond the high-water mark, page {}",
+                    self.meta.high_water
+                ),
+            ));
         }
         buffer.resize(self.meta.page_size as usize, 0);
         read_at(self.file, buffer, id * page_size, self.size())?;
@@ -163,7 +177,10 @@ impl<'f> Database<'f> {
             return Err(Damage::Page(id, format!("carries the number {}", page.id)));
         }
         if page.pages > self.meta.high_water - id {
-            return Err(Damage::Page(id, format!("its {} pages reach beyond the high-water mark", page.pages)));
+            return Err(Damage::Page(
+                id,
+                format!("its {} pages reach beyond the high-water mark", page.pages),
+            ));
         }
         if page.pages > 1 {
             // the file is at least this long, so the claim is backed by bytes
@@ -171,7 +188,12 @@ impl<'f> Database<'f> {
                 .map_err(|_| Damage::Page(id, "is larger than this machine can address".into()))?;
             buffer.resize(length, 0);
             let first = self.meta.page_size as usize;
-            read_at(self.file, &mut buffer[first..], (id + 1) * page_size, self.size())?;
+            read_at(
+                self.file,
+                &mut buffer[first..],
+                (id + 1) * page_size,
+                self.size(),
+            )?;
         }
         Ok(page)
     }
@@ -201,19 +223,29 @@ fn page_size(file: &File, length: u64) -> Result<u32, Damage> {
         big_endian |= u32_at(&page, PAGE_HEADER) == MAGIC.swap_bytes();
         if let Ok(meta) = Meta::read(&page[PAGE_HEADER..]) {
             let size = meta.page_size;
-            if size.is_power_of_two() && (512..=1 << 24).contains(&size) && (offset == 0 || offset == u64::from(size)) {
+            if size.is_power_of_two()
+                && (512..=1 << 24).contains(&size)
+                && (offset == 0 || offset == u64::from(size))
+            {
                 return Ok(size);
             }
         }
     }
-    Err(if big_endian { Damage::BigEndian } else { Damage::NotBolt })
+    Err(if big_endian {
+        Damage::BigEndian
+    } else {
+        Damage::NotBolt
+    })
 }
 
 /// Reads exactly `buffer` at `offset`, within the first `length` bytes.
 fn read_at(file: &File, buffer: &mut [u8], offset: u64, length: u64) -> Result<(), Damage> {
     let end = offset.saturating_add(buffer.len() as u64);
     if end > length {
-        return Err(Damage::Cut { expected: end, found: length });
+        return Err(Damage::Cut {
+            expected: end,
+            found: length,
+        });
     }
     file.read_exact_at(buffer, offset).map_err(Damage::Read)
 }
@@ -221,15 +253,24 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64, length: u64) -> Result<(
 // The callers below have cut their slices to size; a short one reads as zero rather than panics.
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..at + 2).and_then(|b| b.try_into().ok()).map_or(0, u16::from_le_bytes)
+    bytes
+        .get(at..at + 2)
+        .and_then(|b| b.try_into().ok())
+        .map_or(0, u16::from_le_bytes)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
+    bytes
+        .get(at..at + 4)
+        .and_then(|b| b.try_into().ok())
+        .map_or(0, u32::from_le_bytes)
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
+    bytes
+        .get(at..at + 8)
+        .and_then(|b| b.try_into().ok())
+        .map_or(0, u64::from_le_bytes)
 }
 
 /// FNV-1a, 64 bits: the checksum of a meta page.

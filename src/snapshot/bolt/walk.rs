@@ -4,7 +4,10 @@
 //! (its overflow included) and lies below the high-water mark; keys ascend and stay inside the
 //! bounds that the parent promised.
 
-use super::{BRANCH, Damage, Database, ELEMENT, FREELIST, LEAF, NO_FREELIST, PAGE_HEADER, Page, u16_at, u32_at, u64_at};
+use super::{
+    BRANCH, Damage, Database, ELEMENT, FREELIST, LEAF, NO_FREELIST, PAGE_HEADER, Page, u16_at,
+    u32_at, u64_at,
+};
 
 const BUCKET_HEADER: usize = 16;
 const BUCKET_FLAG: u32 = 0x01;
@@ -59,10 +62,15 @@ impl Database<'_> {
             }
         })?;
         let mut last = None;
-        let root = header.as_deref().and_then(|header| header.get(..8)).map_or(0, |head| u64_at(head, 0));
+        let root = header
+            .as_deref()
+            .and_then(|header| header.get(..8))
+            .map_or(0, |head| u64_at(head, 0));
         if root != 0 {
             self.last_leaf(root, &mut |key, _| last = Some(key.to_vec()))?;
-        } else if let Some(inline) = header.as_deref().and_then(|header| header.get(BUCKET_HEADER..))
+        } else if let Some(inline) = header
+            .as_deref()
+            .and_then(|header| header.get(BUCKET_HEADER..))
             && let Some(page) = inline_page(inline)
         {
             leaf_entries(page, inline, UNBOUNDED, &mut |key, _, _| {
@@ -84,11 +92,19 @@ impl Database<'_> {
                     Ok(())
                 });
             }
-            let last = page.count.checked_sub(1).map(|index| PAGE_HEADER + index * ELEMENT);
+            let last = page
+                .count
+                .checked_sub(1)
+                .map(|index| PAGE_HEADER + index * ELEMENT);
             let head = last.and_then(|at| bytes.get(at..at + ELEMENT));
-            id = head.map(|head| u64_at(head, 8)).ok_or_else(|| overrun(page, 0))?;
+            id = head
+                .map(|head| u64_at(head, 8))
+                .ok_or_else(|| overrun(page, 0))?;
         }
-        Err(Damage::Page(id, "lies too deep for a tree of this format".into()))
+        Err(Damage::Page(
+            id,
+            "lies too deep for a tree of this format".into(),
+        ))
     }
 }
 
@@ -99,7 +115,10 @@ struct Bounds<'a> {
     to: Option<&'a [u8]>,
 }
 
-const UNBOUNDED: Bounds<'static> = Bounds { from: &[], to: None };
+const UNBOUNDED: Bounds<'static> = Bounds {
+    from: &[],
+    to: None,
+};
 
 /// One walk over a database.
 struct Walk<'d, 'f> {
@@ -116,7 +135,10 @@ impl Walk<'_, '_> {
         let root = self.database.meta.root;
         self.tree(root, UNBOUNDED, MAX_DEPTH, &mut |name, value, is_bucket| {
             if !is_bucket {
-                return Err(Damage::Page(root, "the root holds an entry that is not a bucket".into()));
+                return Err(Damage::Page(
+                    root,
+                    "the root holds an entry that is not a bucket".into(),
+                ));
             }
             buckets.push((name.to_vec(), value.to_vec()));
             Ok(())
@@ -160,7 +182,8 @@ impl Walk<'_, '_> {
             }
         };
         if root == 0 {
-            let page = inline_page(inline).ok_or_else(|| broken("its inline page is not a leaf"))?;
+            let page =
+                inline_page(inline).ok_or_else(|| broken("its inline page is not a leaf"))?;
             leaf_entries(page, inline, UNBOUNDED, &mut show)?;
         } else {
             self.tree(root, UNBOUNDED, MAX_DEPTH, &mut show)?;
@@ -172,7 +195,13 @@ impl Walk<'_, '_> {
     }
 
     /// The subtree below page `id`.
-    fn tree(&mut self, id: u64, bounds: Bounds<'_>, depth: usize, show: &mut Show<'_>) -> Result<(), Damage> {
+    fn tree(
+        &mut self,
+        id: u64,
+        bounds: Bounds<'_>,
+        depth: usize,
+        show: &mut Show<'_>,
+    ) -> Result<(), Damage> {
         let mut bytes = std::mem::take(&mut self.leaf);
         let page = self.database.read_page(id, &mut bytes)?;
         self.seen.insert(id, page.pages)?;
@@ -186,9 +215,15 @@ impl Walk<'_, '_> {
                 self.leaf = bytes;
                 Ok(())
             }
-            BRANCH if depth == 0 => Err(Damage::Page(id, "lies too deep for a tree of this format".into())),
+            BRANCH if depth == 0 => Err(Damage::Page(
+                id,
+                "lies too deep for a tree of this format".into(),
+            )),
             BRANCH => self.branch(page, &bytes, bounds, (depth, show)),
-            flags => Err(Damage::Page(id, format!("is neither a branch nor a leaf (flags {flags:#x})"))),
+            flags => Err(Damage::Page(
+                id,
+                format!("is neither a branch nor a leaf (flags {flags:#x})"),
+            )),
         }
     }
 
@@ -205,7 +240,9 @@ impl Walk<'_, '_> {
         }
         let element = |index: usize| -> Result<(&[u8], u64), Damage> {
             let at = PAGE_HEADER + index * ELEMENT;
-            let head = bytes.get(at..at + ELEMENT).ok_or_else(|| overrun(page, index))?;
+            let head = bytes
+                .get(at..at + ELEMENT)
+                .ok_or_else(|| overrun(page, index))?;
             let key = slice(page, bytes, index, (at, u32_at(head, 0), u32_at(head, 4)))?;
             Ok((key, u64_at(head, 8)))
         };
@@ -213,7 +250,11 @@ impl Walk<'_, '_> {
         let (mut key, mut child) = element(0)?;
         for index in 0..page.count {
             order.next(page, index, key)?;
-            let following = if index + 1 < page.count { Some(element(index + 1)?) } else { None };
+            let following = if index + 1 < page.count {
+                Some(element(index + 1)?)
+            } else {
+                None
+            };
             let to = following.map_or(bounds.to, |(key, _)| Some(key));
             self.tree(child, Bounds { from: key, to }, depth - 1, show)?;
             if let Some(following) = following {
@@ -229,7 +270,10 @@ impl Walk<'_, '_> {
         let mut bytes = Vec::new();
         let page = self.database.read_page(id, &mut bytes)?;
         if page.flags != FREELIST {
-            return Err(Damage::Page(id, format!("is not the list of free pages (flags {:#x})", page.flags)));
+            return Err(Damage::Page(
+                id,
+                format!("is not the list of free pages (flags {:#x})", page.flags),
+            ));
         }
         self.seen.insert(id, page.pages)?;
         let (mut ids, mut left) = (bytes[PAGE_HEADER..].chunks_exact(8), page.count as u64);
@@ -237,7 +281,9 @@ impl Walk<'_, '_> {
             left = ids.next().map_or(0, |count| u64_at(count, 0));
         }
         while left > 0 {
-            let free = ids.next().ok_or_else(|| Damage::Page(id, "its list of free pages is cut".into()))?;
+            let free = ids
+                .next()
+                .ok_or_else(|| Damage::Page(id, "its list of free pages is cut".into()))?;
             self.seen.insert(u64_at(free, 0), 1)?;
             left -= 1;
         }
@@ -249,14 +295,23 @@ impl Walk<'_, '_> {
 type Show<'a> = dyn FnMut(&[u8], &[u8], bool) -> Result<(), Damage> + 'a;
 
 /// Shows each entry of a leaf page.
-fn leaf_entries(page: Page, bytes: &[u8], bounds: Bounds<'_>, show: &mut Show<'_>) -> Result<(), Damage> {
+fn leaf_entries(
+    page: Page,
+    bytes: &[u8],
+    bounds: Bounds<'_>,
+    show: &mut Show<'_>,
+) -> Result<(), Damage> {
     let mut order = Order::new(bounds);
     for index in 0..page.count {
         let at = PAGE_HEADER + index * ELEMENT;
-        let head = bytes.get(at..at + ELEMENT).ok_or_else(|| overrun(page, index))?;
+        let head = bytes
+            .get(at..at + ELEMENT)
+            .ok_or_else(|| overrun(page, index))?;
         let (pos, key_size, value_size) = (u32_at(head, 4), u32_at(head, 8), u32_at(head, 12));
         let key = slice(page, bytes, index, (at, pos, key_size))?;
-        let value_pos = pos.checked_add(key_size).ok_or_else(|| overrun(page, index))?;
+        let value_pos = pos
+            .checked_add(key_size)
+            .ok_or_else(|| overrun(page, index))?;
         let value = slice(page, bytes, index, (at, value_pos, value_size))?;
         order.next(page, index, key)?;
         show(key, value, u32_at(head, 0) & BUCKET_FLAG != 0)?;
@@ -265,7 +320,12 @@ fn leaf_entries(page: Page, bytes: &[u8], bounds: Bounds<'_>, show: &mut Show<'_
 }
 
 /// The `size` bytes that begin `pos` after the element at `at`.
-fn slice(page: Page, bytes: &[u8], index: usize, (at, pos, size): (usize, u32, u32)) -> Result<&[u8], Damage> {
+fn slice(
+    page: Page,
+    bytes: &[u8],
+    index: usize,
+    (at, pos, size): (usize, u32, u32),
+) -> Result<&[u8], Damage> {
     let start = at.checked_add(pos as usize);
     start
         .and_then(|start| Some(start..start.checked_add(size as usize)?))
@@ -274,7 +334,10 @@ fn slice(page: Page, bytes: &[u8], index: usize, (at, pos, size): (usize, u32, u
 }
 
 fn overrun(page: Page, index: usize) -> Damage {
-    Damage::Page(page.id, format!("its element {index} reaches beyond the page"))
+    Damage::Page(
+        page.id,
+        format!("its element {index} reaches beyond the page"),
+    )
 }
 
 /// Holds the keys of one page to the order that the format promises.
@@ -289,7 +352,12 @@ impl<'a> Order<'a> {
     }
 
     fn next(&mut self, page: Page, index: usize, key: &'a [u8]) -> Result<(), Damage> {
-        let wrong = |what: &str| Err(Damage::Page(page.id, format!("the key of element {index} {what}")));
+        let wrong = |what: &str| {
+            Err(Damage::Page(
+                page.id,
+                format!("the key of element {index} {what}"),
+            ))
+        };
         if key.len() > MAX_KEY || (key.is_empty() && page.flags != BRANCH) {
             return wrong("has a length that the format does not allow");
         }
@@ -316,13 +384,18 @@ struct PageSet {
 impl PageSet {
     /// For `pages` pages, which the caller knows to be in the file.
     fn new(pages: u64) -> Self {
-        PageSet { bits: vec![0; usize::try_from(pages.div_ceil(64)).unwrap_or(0)], pages }
+        PageSet {
+            bits: vec![0; usize::try_from(pages.div_ceil(64)).unwrap_or(0)],
+            pages,
+        }
     }
 
     /// Marks `count` pages from `first` on; a page met twice is damage.
     fn insert(&mut self, first: u64, count: u64) -> Result<(), Damage> {
         for page in first..first.saturating_add(count) {
-            let word = usize::try_from(page / 64).ok().and_then(|at| self.bits.get_mut(at));
+            let word = usize::try_from(page / 64)
+                .ok()
+                .and_then(|at| self.bits.get_mut(at));
             let (Some(word), true) = (word, page < self.pages) else {
                 return Err(Damage::Page(page, "lies beyond the high-water mark".into()));
             };

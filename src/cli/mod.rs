@@ -1,0 +1,157 @@
+//! Everything that talks to a person: one file per command, its options and its run.
+
+mod backup;
+mod check;
+mod generate;
+mod list;
+mod output;
+mod schedule;
+mod show;
+mod status;
+mod verify;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::process;
+
+use clap::{Parser, Subcommand};
+use hypercloud_etcd::config::{self, Config, Severity};
+use hypercloud_etcd::error::Error;
+use jiff::Timestamp;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use output::Output;
+
+/// Backups of a Kubernetes control-plane node's etcd, proven good when they are made
+#[derive(Debug, Parser)]
+#[command(
+    name = "hypercloud-etcd",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  hypercloud-etcd check                 is everything there that a backup needs?
+  hypercloud-etcd backup                take, prove and keep one backup now
+  hypercloud-etcd list                  the backups, newest first
+  hypercloud-etcd verify --all          prove them all again
+
+Exit codes: 0 done, 1 the answer is no, 64 usage, 65 verification failed, 69 etcd not reachable,
+73 cannot create output, 74 input or output failed, 75 another job holds the lock,
+77 permission, 78 configuration"
+)]
+struct Arguments {
+    /// The configuration file
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        default_value = "/etc/hypercloud-etcd/config.toml"
+    )]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Backup(backup::Arguments),
+    List(list::Arguments),
+    Show(show::Arguments),
+    Verify(verify::Arguments),
+    Status(status::Arguments),
+    Check(check::Arguments),
+    Schedule(schedule::Arguments),
+    Generate(generate::Arguments),
+}
+
+/// What every command is given.
+struct Context {
+    config: PathBuf,
+    output: Output,
+}
+
+impl Context {
+    /// The configuration; what it says in vain is told once, here.
+    fn config(&self) -> Result<Config, Error> {
+        let config = config::load(&self.config)?;
+        for problem in &config.warnings {
+            tracing::warn!("{}: {problem}", self.config.display());
+        }
+        Ok(config)
+    }
+
+    /// The time: the one place where the command line reads the clock.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "time enters here and travels as an argument"
+    )]
+    #[expect(
+        clippy::unused_self,
+        reason = "only what has the context may ask for the time"
+    )]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// Runs the command line to its exit code.
+pub(crate) fn main() -> process::ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return output::usage(&error),
+    };
+    log_to_stderr();
+    let context = Context {
+        config: arguments.config,
+        output: Output::new(),
+    };
+    let result = match arguments.command {
+        Command::Backup(arguments) => arguments.run(&context),
+        Command::List(arguments) => arguments.run(&context),
+        Command::Show(arguments) => arguments.run(&context),
+        Command::Verify(arguments) => arguments.run(&context),
+        Command::Status(arguments) => arguments.run(&context),
+        Command::Check(arguments) => arguments.run(&context),
+        Command::Schedule(arguments) => arguments.run(&context),
+        Command::Generate(arguments) => arguments.run(&context),
+    };
+    let code = result.unwrap_or_else(|error| {
+        context.output.error(&error);
+        error.exit_code()
+    });
+    process::ExitCode::from(code as u8)
+}
+
+/// Events go to stderr, so that stdout holds the answer alone.
+fn log_to_stderr() {
+    // the filter goes by prefix: a rule for `hyper` would silence this program, too
+    let filter = Targets::new()
+        .with_default(LevelFilter::ERROR)
+        .with_target("hypercloud_etcd", LevelFilter::INFO);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .without_time()
+        .with_target(false);
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .init();
+}
+
+/// Runs a job that needs the network. One thread is enough: what blocks runs beside it.
+fn block_on<T>(job: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map_err(|error| Error::Bug(error.to_string()))?
+        .block_on(job)
+}
+
+/// The problems of a configuration that stop it from being used.
+fn is_error(problem: &config::Problem) -> bool {
+    problem.severity == Severity::Error
+}

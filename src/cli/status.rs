@@ -1,0 +1,88 @@
+//! `hypercloud-etcd status`
+
+use clap::Args;
+use hypercloud_etcd::error::{Error, ExitCode};
+use hypercloud_etcd::jobs::look;
+use hypercloud_etcd::report::{Status, text};
+
+use super::Context;
+
+/// Is the newest verified backup fresh enough?
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit code 0: yes, and nothing else is wrong; 1: no, and the lines say why.
+
+Example:
+  hypercloud-etcd status || mail -s 'etcd backups' ops@example.com")]
+pub(super) struct Arguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    pub(super) fn run(&self, context: &Context) -> Result<ExitCode, Error> {
+        let config = context.config()?;
+        let status = look::status(&config, context.now())?;
+        if self.json {
+            context.output.json(&status)?;
+        } else {
+            context.output.answer(&lines(&status))?;
+        }
+        Ok(if status.ok {
+            ExitCode::Done
+        } else {
+            ExitCode::No
+        })
+    }
+}
+
+fn lines(status: &Status) -> String {
+    let mut lines = vec![if status.ok {
+        "ok".to_owned()
+    } else {
+        "NOT OK".to_owned()
+    }];
+    lines.extend(
+        status
+            .problems
+            .iter()
+            .map(|problem| format!("problem: {problem}")),
+    );
+    lines.push(match &status.newest_verified {
+        Some(newest) => format!(
+            "newest verified backup {} ({}, revision {}, {} ago)",
+            newest.id,
+            text::size(newest.size),
+            newest.revision,
+            text::age(jiff::SignedDuration::from_secs(newest.age_seconds)),
+        ),
+        None => "no verified backup".to_owned(),
+    });
+    lines.push(format!(
+        "{}, {} verified",
+        text::counted(status.backups, "backup", "backups"),
+        status.verified
+    ));
+    lines.extend(
+        status
+            .next
+            .map(|next| format!("next scheduled run {next:.0}")),
+    );
+    let disk = status.disk;
+    lines.push(format!(
+        "disk {}% free ({} of {})",
+        text::percent(disk.free, disk.total),
+        text::size(disk.free),
+        text::size(disk.total)
+    ));
+    lines.extend(status.certificates.iter().map(|certificate| {
+        format!(
+            "certificate {} valid until {:.0} ({} days)",
+            certificate.file.display(),
+            certificate.not_after,
+            certificate.days_left
+        )
+    }));
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,115 @@
+//! `hypercloud-etcd verify`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use hypercloud_etcd::catalog::{Outcome, Selector};
+use hypercloud_etcd::config::Config;
+use hypercloud_etcd::error::{Error, ExitCode};
+use hypercloud_etcd::jobs::look;
+use hypercloud_etcd::jobs::verify::{self, Verdict};
+use hypercloud_etcd::report::text;
+
+use super::Context;
+
+/// Prove stored backups again: every byte against the manifest, then every page
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit code 65 where one does not stand up to it. Changes nothing and needs no etcd.
+
+Examples:
+  hypercloud-etcd verify latest
+  hypercloud-etcd verify --all
+  hypercloud-etcd verify --file /tmp/snapshot.db")]
+pub(super) struct Arguments {
+    /// The backup (default: latest)
+    #[arg(conflicts_with_all = ["all", "file"])]
+    selector: Option<Selector>,
+    /// All backups, newest first
+    #[arg(long, conflicts_with = "file")]
+    all: bool,
+    /// A snapshot file instead
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// Print the verdicts as a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    pub(super) fn run(&self, context: &Context) -> Result<ExitCode, Error> {
+        let verdicts = match &self.file {
+            Some(file) => vec![of_file(file)?],
+            None => self.of_backups(context)?,
+        };
+        if self.json {
+            context.output.json(&verdicts)?;
+        } else {
+            context
+                .output
+                .answer(&verdicts.iter().map(lines).collect::<String>())?;
+        }
+        let is_good = !verdicts.is_empty() && verdicts.iter().all(|verdict| verdict.verified);
+        Ok(if is_good {
+            ExitCode::Done
+        } else {
+            ExitCode::Verification
+        })
+    }
+
+    fn of_backups(&self, context: &Context) -> Result<Vec<Verdict>, Error> {
+        let config: Config = context.config()?;
+        let output = &context.output;
+        let one = |backup| {
+            output.step(&format!("proving {backup}"));
+        };
+        if self.all {
+            let listing = look::list(&config)?;
+            let mut verdicts = Vec::new();
+            for backup in &listing.backups {
+                one(backup.id.to_string());
+                verdicts.push(verify::verify(&config, backup)?);
+            }
+            verdicts.extend(listing.unreadable.iter().map(|(path, why)| Verdict {
+                name: path.display().to_string(),
+                verified: false,
+                problems: vec![format!("the manifest cannot be used: {why}")],
+                size: 0,
+            }));
+            return Ok(verdicts);
+        }
+        let backup = look::find(
+            &config,
+            self.selector.as_ref().unwrap_or(&Selector::Latest(0)),
+        )?;
+        one(backup.id.to_string());
+        Ok(vec![verify::verify(&config, &backup)?])
+    }
+}
+
+/// A file by itself: a database without a trailer is not proven to be what etcd sent.
+fn of_file(file: &std::path::Path) -> Result<Verdict, Error> {
+    let report = verify::inspect(file)?;
+    let missing = report
+        .verification
+        .iter()
+        .filter(|step| step.result != Outcome::Passed);
+    let problems: Vec<String> = missing.map(|step| step.detail.clone()).collect();
+    Ok(Verdict {
+        name: file.display().to_string(),
+        verified: problems.is_empty(),
+        problems,
+        size: report.size,
+    })
+}
+
+fn lines(verdict: &Verdict) -> String {
+    if verdict.verified {
+        return format!("{}  verified, {}\n", verdict.name, text::size(verdict.size));
+    }
+    format!(
+        "{}  FAILED: {}\n",
+        verdict.name,
+        verdict.problems.join("; ")
+    )
+}

@@ -1,0 +1,64 @@
+//! Looks at what there is: the backups, one of them, and whether they are as they should be.
+//! Changes nothing and takes no lock.
+
+use jiff::Timestamp;
+
+use crate::catalog::{Catalog, Listing, Manifest, Selector};
+use crate::certificate;
+use crate::config::Config;
+use crate::error::Error;
+use crate::report::{Status, View};
+use crate::store::Directory;
+
+/// All backups, newest first.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn list(config: &Config) -> Result<Listing, Error> {
+    let directory = Directory::open(&config.backup.dir)?;
+    Ok(Catalog::of(&directory).list()?)
+}
+
+/// The backup that a selector names.
+///
+/// # Errors
+/// Where none or several fit, or the directory cannot be read.
+pub fn find(config: &Config, selector: &Selector) -> Result<Manifest, Error> {
+    let directory = Directory::open(&config.backup.dir)?;
+    Ok(Catalog::of(&directory).find(selector)?)
+}
+
+/// Whether the newest verified backup is fresh enough, and what else is wrong.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn status(config: &Config, now: Timestamp) -> Result<Status, Error> {
+    let directory = Directory::open(&config.backup.dir)?;
+    let listing = Catalog::of(&directory).list()?;
+    let uses_tls = config
+        .etcd
+        .endpoints
+        .iter()
+        .any(crate::etcd::Endpoint::is_tls);
+    let files = [&config.etcd.ca_file, &config.etcd.cert_file];
+    let certificates =
+        files
+            .into_iter()
+            .filter(|_| uses_tls)
+            .flat_map(|file| match certificate::read(file) {
+                Ok(found) => found
+                    .into_iter()
+                    .map(|certificate| (file.clone(), Ok(certificate)))
+                    .collect(),
+                Err(error) => vec![(file.clone(), Err(error.to_string()))],
+            });
+    Ok(Status::of(&View {
+        listing: &listing,
+        schedule: &config.schedule,
+        jitter: config.jitter,
+        stale_after: config.report.stale_after,
+        space: directory.space()?,
+        certificates: certificates.collect(),
+        now,
+    }))
+}

@@ -1,0 +1,108 @@
+//! Sizes, times and counts as people read them.
+
+use jiff::SignedDuration;
+
+/// Bytes in decimal units, as `etcdutl` prints them: `412 MB`, `1.3 GB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut tenths = bytes.saturating_mul(10);
+    let mut unit = 0;
+    // rounding may carry into the next unit
+    while (tenths + 500) / 1000 >= 10_000 && unit + 1 < UNITS.len() {
+        tenths = (tenths + 500) / 1000;
+        unit += 1;
+    }
+    let tenths = (tenths + 500) / 1000;
+    if tenths < 100 {
+        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+    } else {
+        format!("{} {}", (tenths + 5) / 10, UNITS[unit])
+    }
+}
+
+/// Seconds in at most two units: `12 min`, `2 h 5 min`, `3 d 4 h`.
+#[must_use]
+pub fn duration(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
+    let largest = UNITS
+        .iter()
+        .position(|(length, _)| seconds >= *length)
+        .unwrap_or(UNITS.len() - 1);
+    let (length, name) = UNITS[largest];
+    let whole = format!("{} {name}", seconds / length);
+    match UNITS
+        .get(largest + 1)
+        .map(|(length, name)| (seconds % UNITS[largest].0 / length, name))
+    {
+        Some((rest, name)) if rest > 0 => format!("{whole} {rest} {name}"),
+        _ => whole,
+    }
+}
+
+/// An age; one that lies in the future counts as none.
+#[must_use]
+pub fn age(age: SignedDuration) -> String {
+    duration(u64::try_from(age.as_secs()).unwrap_or(0))
+}
+
+/// A count with the word that fits it.
+#[must_use]
+pub fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// Hundredths of a whole, never above 100.
+#[must_use]
+pub fn percent(part: u64, whole: u64) -> u64 {
+    let hundredths = u128::from(part) * 100 / u128::from(whole.max(1));
+    u64::try_from(hundredths.min(100)).unwrap_or(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_etcdutl_prints_them() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (81_920, "82 kB"),
+            (999_949, "1.0 MB"),
+            (1_250_000, "1.3 MB"),
+            (9_960_000, "10 MB"),
+            (412_000_000, "412 MB"),
+            (2_147_483_648, "2.1 GB"),
+            (u64::MAX, "1.8 EB"),
+        ] {
+            assert_eq!(size(bytes), text, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn durations_have_at_most_two_units() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (754, "12 min 34 s"),
+            (7500, "2 h 5 min"),
+            (3600, "1 h"),
+            (273_600, "3 d 4 h"),
+        ] {
+            assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_at_most_the_whole() {
+        assert_eq!(percent(1, 3), 33);
+        assert_eq!(percent(5, 0), 100);
+        assert_eq!(percent(u64::MAX, 1), 100);
+    }
+}
