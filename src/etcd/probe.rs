@@ -244,9 +244,12 @@ impl Failed<'_> {
 /// The server answered our certificate with something other than data.
 fn judge_answer(identity: &Identity, witness: &Witness, error: &io::Error) -> Diagnosis {
     match (tls_error(error), witness.time()) {
-        (Some(rustls::Error::AlertReceived(alert)), Some(now)) => {
-            refusal(identity.presented.clone(), *alert, now)
-        }
+        (Some(rustls::Error::AlertReceived(alert)), Some(now)) => refusal(
+            identity.presented.clone(),
+            identity.is_stranger(),
+            *alert,
+            now,
+        ),
         (Some(_), _) => broken(error),
         (None, _) => dropped(identity),
     }
