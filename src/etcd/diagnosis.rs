@@ -126,7 +126,7 @@ impl fmt::Display for Diagnosis {
                 write!(f, "it did not answer {stage} within {after:?}")
             }
             Self::PlainServer => {
-                f.write_str("the endpoint says https, but the server speaks plain HTTP")
+                f.write_str("the endpoint says https, but the server speaks plain HTTP, not TLS")
             }
             Self::TlsServer => f.write_str("the endpoint says http, but the server wants TLS"),
             Self::NotEtcd { reason } => {
