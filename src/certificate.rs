@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate, X509Name};
+use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate, X509Name, X509Version};
 
 pub use error::Error;
 pub use pem::{check_key, parse, read, read_file};
@@ -149,6 +149,19 @@ impl Certificate {
                     && parsed.verify_signature(Some(signer.public_key())).is_ok()
             })
         })
+    }
+
+    /// Whether it is of X.509 version 3, the only one that TLS libraries take from a peer.
+    #[must_use]
+    pub fn is_version_3(&self) -> bool {
+        X509Certificate::from_der(&self.der)
+            .is_ok_and(|(_, parsed)| parsed.version() == X509Version::V3)
+    }
+
+    /// Whether its public key is the one in `info`, a `SubjectPublicKeyInfo` in DER.
+    fn holds_key(&self, info: &[u8]) -> bool {
+        X509Certificate::from_der(&self.der)
+            .is_ok_and(|(_, parsed)| parsed.public_key().raw == info)
     }
 
     /// Every name and address it is valid for, as a list for people.

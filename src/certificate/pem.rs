@@ -78,15 +78,16 @@ pub fn check_key(certificate: &Certificate, path: &Path, text: &[u8]) -> Result<
     })?;
     let signer = rustls::crypto::ring::sign::any_supported_type(&key)
         .map_err(|_| Error::UnsupportedKey { path: path() })?;
-    match rustls::sign::CertifiedKey::new(vec![certificate.der.clone()], signer).keys_match() {
-        Ok(()) => Ok(()),
-        Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
-            Err(Error::KeyMismatch {
-                path: path(),
-                subject: certificate.whose().to_owned(),
-            })
-        }
-        Err(_) => Err(Error::UnsupportedKey { path: path() }),
+    let public = signer
+        .public_key()
+        .ok_or_else(|| Error::UnsupportedKey { path: path() })?;
+    if certificate.holds_key(public.as_ref()) {
+        Ok(())
+    } else {
+        Err(Error::KeyMismatch {
+            path: path(),
+            subject: certificate.whose().to_owned(),
+        })
     }
 }
 

@@ -126,7 +126,7 @@ impl fmt::Display for Diagnosis {
                 write!(f, "it did not answer {stage} within {after:?}")
             }
             Self::PlainServer => {
-                f.write_str("the endpoint says https, but the server speaks plain HTTP")
+                f.write_str("the endpoint says https, but the server speaks plain HTTP, not TLS")
             }
             Self::TlsServer => f.write_str("the endpoint says http, but the server wants TLS"),
             Self::NotEtcd { reason } => {
@@ -239,7 +239,7 @@ impl ClientFault {
                 "Use a client certificate of etcd's CA, as /etc/kubernetes/pki/etcd/healthcheck-client.crt."
             }
             Self::Dropped => {
-                "A client certificate with names or addresses must hold the one it is used from; the log of etcd has the reason."
+                "It may be revoked there (--client-crl-file); the log of etcd on that host has the reason."
             }
         }
         .to_owned()
@@ -282,12 +282,21 @@ impl Diagnosis {
 }
 
 /// Why our certificate was refused, by what it says itself and by the server's alert.
-pub(super) fn refusal(presented: Presented, alert: AlertDescription, now: Timestamp) -> Diagnosis {
+///
+/// `stranger`: none of the authorities that we trust signed it. etcd built with an older Go says
+/// "bad certificate" where a newer one says "unknown CA", and one CA for both sides is the rule.
+pub(super) fn refusal(
+    presented: Presented,
+    stranger: bool,
+    alert: AlertDescription,
+    now: Timestamp,
+) -> Diagnosis {
     let fault = match (presented.certificate.validity(now), alert) {
         (Validity::Expired { .. }, _) => ClientFault::Expired,
         (Validity::NotYetValid { .. }, _) => ClientFault::NotYetValid,
         (Validity::Valid, AlertDescription::UnknownCA) => ClientFault::Untrusted,
         (Validity::Valid, _) if !presented.certificate.for_client => ClientFault::Purpose,
+        (Validity::Valid, AlertDescription::BadCertificate) if stranger => ClientFault::Untrusted,
         (Validity::Valid, alert) => ClientFault::Alert {
             alert: format!("{alert:?}"),
         },
@@ -295,5 +304,95 @@ pub(super) fn refusal(presented: Presented, alert: AlertDescription, now: Timest
     Diagnosis::Client {
         presented: Box::new(presented),
         fault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, date_time_ymd};
+
+    fn presented(purpose: ExtendedKeyUsagePurpose) -> Presented {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "backup");
+        params.extended_key_usages = vec![purpose];
+        params.not_before = date_time_ymd(2026, 1, 1);
+        params.not_after = date_time_ymd(2027, 1, 1);
+        let der = params
+            .self_signed(&KeyPair::generate().unwrap())
+            .unwrap()
+            .der()
+            .to_vec();
+        let certificate = Certificate::from_der(der).unwrap();
+        Presented {
+            file: "client.crt".into(),
+            certificate,
+        }
+    }
+
+    #[test]
+    fn a_refused_client_certificate_is_explained_by_what_it_says_itself() {
+        use AlertDescription as Alert;
+        use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+        let ours = "our client certificate (CN=backup, client.crt)";
+        let cases = [
+            (
+                ClientAuth,
+                true,
+                Alert::BadCertificate,
+                "2028-01-01T00:00:00Z",
+                format!("it refused {ours}, which expired at 2027-01-01T00:00:00Z"),
+            ),
+            (
+                ClientAuth,
+                false,
+                Alert::CertificateExpired,
+                "2025-01-01T00:00:00Z",
+                format!("it refused {ours}, which is not valid before 2026-01-01T00:00:00Z"),
+            ),
+            (
+                ClientAuth,
+                false,
+                Alert::UnknownCA,
+                "2026-06-01T00:00:00Z",
+                format!("it does not trust `CN=backup`, the issuer of {ours}"),
+            ),
+            (
+                ClientAuth,
+                true,
+                Alert::BadCertificate,
+                "2026-06-01T00:00:00Z",
+                format!("it does not trust `CN=backup`, the issuer of {ours}"),
+            ),
+            (
+                ServerAuth,
+                false,
+                Alert::BadCertificate,
+                "2026-06-01T00:00:00Z",
+                format!("it refused {ours}, whose extended key usage does not name clients"),
+            ),
+            (
+                ClientAuth,
+                false,
+                Alert::BadCertificate,
+                "2026-06-01T00:00:00Z",
+                format!("it refused {ours} with the TLS alert BadCertificate"),
+            ),
+        ];
+        let endpoint = Endpoint::parse("https://10.0.0.1:2379").unwrap();
+        for (purpose, stranger, alert, now, sentence) in cases {
+            let diagnosis = refusal(presented(purpose), stranger, alert, now.parse().unwrap());
+            assert_eq!(diagnosis.to_string(), sentence);
+            assert!(diagnosis.hint(&endpoint).is_some());
+        }
+    }
+
+    #[test]
+    fn a_wrong_scheme_is_answered_with_the_right_endpoint() {
+        let endpoint = Endpoint::parse("http://[::1]:2379").unwrap();
+        assert_eq!(
+            Diagnosis::TlsServer.hint(&endpoint).unwrap(),
+            "Write https://[::1]:2379 in etcd.endpoints."
+        );
     }
 }

@@ -214,7 +214,7 @@ impl Error {
             Self::Login { username, .. } => {
                 format!("Set the password anew with: etcdctl user passwd {username}")
             }
-            Self::Denied { call: "Snapshot", .. } | Self::Denied { .. } => {
+            Self::Denied { .. } => {
                 "Auth is on: set etcd.username and etcd.password_file to a user with the role root.".to_owned()
             }
             Self::Learner { .. } => {
@@ -264,7 +264,8 @@ fn kind_of_file(cause: &io::Error) -> Kind {
     }
 }
 
-fn progress(received: u64, announced: Option<u64>) -> String {
+/// How far a stream came.
+pub(super) fn progress(received: u64, announced: Option<u64>) -> String {
     match announced {
         Some(announced) => format!("{received} of {announced} bytes"),
         None => "no byte at all".to_owned(),

@@ -63,13 +63,15 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// etcd says "auth is on and you are nobody" with three codes.
+/// etcd says "auth is on and you may not" with four codes; 3.4 answers `HashKV` and `Snapshot` with
+/// `Unknown` and the bare `auth: user not found` or `auth: permission denied`.
 fn is_denial(code: Code, message: &str) -> bool {
     match code {
         Code::PermissionDenied | Code::Unauthenticated => true,
         Code::InvalidArgument => {
             message.contains("user name") || message.contains("authentication failed")
         }
+        Code::Unknown => message.starts_with("auth: "),
         _ => false,
     }
 }
@@ -124,4 +126,49 @@ pub(super) fn printable(text: &str) -> String {
 /// Whether an answer shows that the server is something other than etcd.
 pub(super) fn is_foreign(code: Code, message: &str) -> bool {
     code == Code::Unimplemented || message.contains("mapped from HTTP status code")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic::Status;
+
+    fn of(status: Status) -> Error {
+        let endpoint = Endpoint::parse("https://127.0.0.1:2379").unwrap();
+        failure(etcd_client::Error::GRpcStatus(status)).during(&endpoint, "Snapshot")
+    }
+
+    #[test]
+    fn every_way_in_which_etcd_denies_a_call_is_a_denial() {
+        let denials = [
+            Status::permission_denied("etcdserver: permission denied"),
+            Status::unauthenticated("etcdserver: invalid auth token"),
+            Status::invalid_argument("etcdserver: user name is empty"),
+            Status::unknown("auth: user not found"),
+            Status::unknown("auth: permission denied"),
+        ];
+        for denial in denials {
+            let error = of(denial);
+            assert!(matches!(error, Error::Denied { .. }), "{error}");
+            assert!(error.hint().unwrap().contains("etcd.password_file"));
+        }
+    }
+
+    #[test]
+    fn a_learner_a_broken_connection_and_an_answer_are_told_apart() {
+        let learner = Status::unavailable("etcdserver: rpc not supported for learner");
+        assert!(matches!(of(learner), Error::Learner { .. }));
+        let mut reset = Status::unknown("transport error");
+        reset.set_source(std::sync::Arc::new(std::io::Error::other(
+            "connection reset",
+        )));
+        assert_eq!(
+            of(reset).to_string(),
+            "the connection to etcd at https://127.0.0.1:2379 broke during Snapshot: connection reset"
+        );
+        assert_eq!(
+            of(Status::unavailable("etcdserver: no\nleader")).to_string(),
+            "etcd at https://127.0.0.1:2379 answered Snapshot with an error: etcdserver: no leader (Unavailable)"
+        );
+    }
 }

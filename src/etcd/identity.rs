@@ -69,6 +69,13 @@ impl Identity {
                 path: settings.cert_file.clone(),
                 wanted: "certificate",
             })?;
+        if !own.is_version_3() {
+            return Err(certificate::Error::Entry {
+                path: settings.cert_file.clone(),
+                entry: 1,
+                reason: "it is of an old X.509 version, TLS needs version 3".to_owned(),
+            });
+        }
         certificate::check_key(&own, &settings.key_file, &key_pem)?;
         Ok(Self {
             authorities,
@@ -82,6 +89,16 @@ impl Identity {
             cert_pem,
             key_pem,
         })
+    }
+
+    /// Whether none of our authorities signed our own certificate (intermediates would vouch for it).
+    pub(super) fn is_stranger(&self) -> bool {
+        self.chain.len() == 1
+            && self
+                .presented
+                .certificate
+                .signer(&self.authorities)
+                .is_none()
     }
 
     /// For the gRPC client.

@@ -108,7 +108,8 @@ impl Failed<'_> {
                 }
             }
             Ok(Err(error)) if !witness.saw_a_server() && !is_alert(&error) => {
-                if self.speaks_plain().await {
+                // an answer that is no TLS record at all is proof enough; mere silence is not
+                if is_no_tls(&error) || self.speaks_plain().await {
                     Diagnosis::PlainServer
                 } else {
                     broken(&error)
@@ -244,9 +245,12 @@ impl Failed<'_> {
 /// The server answered our certificate with something other than data.
 fn judge_answer(identity: &Identity, witness: &Witness, error: &io::Error) -> Diagnosis {
     match (tls_error(error), witness.time()) {
-        (Some(rustls::Error::AlertReceived(alert)), Some(now)) => {
-            refusal(identity.presented.clone(), *alert, now)
-        }
+        (Some(rustls::Error::AlertReceived(alert)), Some(now)) => refusal(
+            identity.presented.clone(),
+            identity.is_stranger(),
+            *alert,
+            now,
+        ),
         (Some(_), _) => broken(error),
         (None, _) => dropped(identity),
     }
@@ -273,4 +277,9 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
 
 fn is_alert(error: &io::Error) -> bool {
     matches!(tls_error(error), Some(rustls::Error::AlertReceived(_)))
+}
+
+fn is_no_tls(error: &io::Error) -> bool {
+    let invalid = rustls::InvalidMessage::InvalidContentType;
+    matches!(tls_error(error), Some(rustls::Error::InvalidMessage(reason)) if *reason == invalid)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use etcd_client::{SnapshotResponse, SnapshotStreaming};
 use tokio::time::{Instant, timeout_at};
 
+use super::error::progress;
 use super::failure::{Failure, failure};
 use super::{Endpoint, Error};
 
@@ -243,52 +244,13 @@ fn broken(
             received,
             announced,
         },
+        Failure::Transport(cause) if received > 0 => {
+            let cause = format!("{cause}, after {}", progress(received, announced));
+            Failure::Transport(cause).during(endpoint, CALL)
+        }
         other => other.during(endpoint, CALL),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stream_as_etcd_sends_it_adds_up() {
-        let mut size = Size::first(32_768, 45_056).unwrap();
-        assert_eq!(size.announced, 77_824 + 32);
-        for (length, remaining) in [(32_768, 12_288), (0, 12_288), (12_288, 0), (0, 0), (32, 0)] {
-            size.add(length, remaining).unwrap();
-        }
-        assert_eq!(size.received, size.announced);
-    }
-
-    #[test]
-    fn a_size_that_lies_either_way_is_found_at_once() {
-        let size = Size::first(10, 90).unwrap();
-        for remaining in [79, 81, 0, u64::MAX] {
-            let lie = size.clone().add(10, remaining).unwrap_err();
-            assert_eq!((lie.size.received, lie.remaining), (20, remaining));
-        }
-        let lie = size.clone().add(123, 0).unwrap_err();
-        assert!(lie.size.received > lie.size.announced);
-        assert!(size.clone().add(122, 0).is_ok());
-    }
-
-    #[test]
-    fn a_size_beyond_all_numbers_is_refused() {
-        assert!(Size::first(1, u64::MAX).is_err());
-        assert!(Size::first(0, u64::MAX - 31).is_err());
-        assert!(Size::first(0, u64::MAX - 32).is_ok());
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_message_makes_the_arithmetic_overflow(first: (u64, u64), rest: Vec<(u64, u64)>) {
-            if let Ok(mut size) = Size::first(first.0, first.1) {
-                for (length, remaining) in rest {
-                    if size.add(length, remaining).is_err() { break; }
-                    proptest::prop_assert!(size.received <= size.announced);
-                }
-            }
-        }
-    }
-}
+mod tests;
