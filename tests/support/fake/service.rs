@@ -1,7 +1,6 @@
 //! The gRPC methods of the fake server.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use etcd_client::proto::{
@@ -17,14 +16,13 @@ use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
 use super::player::Player;
-use super::wire::Inbox;
+use super::wire::{Inbox, Reset};
 use super::{Asked, Behaviour, LiveHash, Script};
 
 /// What the services share with the test.
 #[derive(Clone)]
 pub(super) struct State {
     pub(super) shared: Arc<Mutex<Shared>>,
-    pub(super) reset: Arc<AtomicBool>,
 }
 
 pub(super) struct Shared {
@@ -50,18 +48,11 @@ impl State {
         };
         Self {
             shared: Arc::new(Mutex::new(shared)),
-            reset: Arc::default(),
         }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().expect("the state of the server")
-    }
-
-    /// The flag that resets a connection. One for all of them: a script that resets means every client.
-    pub(super) fn reset(&self) -> Arc<AtomicBool> {
-        self.reset.store(false, Ordering::SeqCst);
-        Arc::clone(&self.reset)
     }
 }
 
@@ -115,7 +106,7 @@ impl PbMaintenanceService for State {
         }
     }
 
-    async fn snapshot(&self, _: Request<PbSnapshotRequest>) -> Answer<Self::SnapshotStream> {
+    async fn snapshot(&self, request: Request<PbSnapshotRequest>) -> Answer<Self::SnapshotStream> {
         let behaviour = {
             let mut shared = self.lock();
             shared.asked.snapshot += 1;
@@ -129,6 +120,11 @@ impl PbMaintenanceService for State {
             behaviour,
             messages,
             state: self.clone(),
+            reset: request
+                .extensions()
+                .get::<Reset>()
+                .cloned()
+                .unwrap_or_default(),
             offset: 0,
         };
         tokio::spawn(player.play());

@@ -57,7 +57,8 @@ pub(super) async fn accept(
 ) {
     while let Ok((tcp, _)) = listener.accept().await {
         state.lock().asked.connections += 1;
-        let (acceptor, connections, reset) = (acceptor.clone(), connections.clone(), state.reset());
+        let (acceptor, connections, reset) =
+            (acceptor.clone(), connections.clone(), Reset::default());
         tokio::spawn(async move {
             // a client that does not like our certificate, or we not its, is the client's story to tell
             if let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await {
@@ -78,15 +79,26 @@ impl<T> Stream for Inbox<T> {
     }
 }
 
+/// The flag that resets one connection; each request carries that of its own.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reset(Arc<AtomicBool>);
+
+impl Reset {
+    /// From the next write on, there is only the reset.
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// A connection that ends with a TCP reset once its flag is set and something is to be written.
 pub(super) struct Connection {
     tls: TlsStream<TcpStream>,
-    reset: Arc<AtomicBool>,
+    reset: Reset,
 }
 
 impl Connection {
     fn check(&self) -> io::Result<()> {
-        if !self.reset.load(Ordering::SeqCst) {
+        if !self.reset.0.load(Ordering::SeqCst) {
             return Ok(());
         }
         self.tls.get_ref().0.set_zero_linger()?;
@@ -95,9 +107,11 @@ impl Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = ();
+    type ConnectInfo = Reset;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Reset {
+        self.reset.clone()
+    }
 }
 
 impl AsyncRead for Connection {
