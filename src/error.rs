@@ -256,8 +256,7 @@ fn store_code(error: &store::Error) -> ExitCode {
         (store::Error::Locked { .. }, _) => ExitCode::Locked,
         (store::Error::Exists { .. }, _) => ExitCode::CannotCreate,
         (_, Some(Errno::ACCESS | Errno::PERM)) => ExitCode::Permission,
-        (store::Error::Read { .. }, _) => ExitCode::Io,
-        (store::Error::Write { .. }, Some(Errno::IO)) => ExitCode::Io,
+        (store::Error::Read { .. }, _) | (_, Some(Errno::IO)) => ExitCode::Io,
         (store::Error::Open { .. } | store::Error::Write { .. }, _) => ExitCode::CannotCreate,
     }
 }

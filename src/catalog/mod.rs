@@ -92,7 +92,7 @@ impl<'d> Catalog<'d> {
         Ok(listing)
     }
 
-    fn manifest(&self, name: &str) -> Result<Manifest, String> {
+    fn manifest(self, name: &str) -> Result<Manifest, String> {
         let bytes = self
             .directory
             .read(name, MANIFEST_LIMIT)
@@ -151,13 +151,14 @@ impl<'d> Catalog<'d> {
             return Err(error.into());
         }
         if let Err(error) = json.publish(&id.manifest_name()) {
-            let _ = self.settle(id);
+            let _ = self.directory.remove(&id.data_name());
+            let _ = self.directory.remove(&id.note_name());
             return Err(error.into());
         }
         Ok(self.directory.remove(&id.note_name())?)
     }
 
-    fn draft_of(&self, manifest: &Manifest) -> Result<Draft<'d>, Error> {
+    fn draft_of(self, manifest: &Manifest) -> Result<Draft<'d>, Error> {
         let path = self.directory.path().join(manifest.id.manifest_name());
         let draft = self.directory.draft()?;
         let json = manifest.to_json().map_err(std::io::Error::from);
@@ -186,7 +187,7 @@ impl<'d> Catalog<'d> {
     }
 
     /// Ends a publishing that was cut short: without a manifest the data goes, then the note.
-    fn settle(&self, id: &BackupId) -> Result<Option<String>, Error> {
+    fn settle(self, id: &BackupId) -> Result<Option<String>, Error> {
         let (data, note) = (id.data_name(), id.note_name());
         let is_orphan =
             self.directory.contains(&data) && !self.directory.contains(&id.manifest_name());

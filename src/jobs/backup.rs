@@ -69,7 +69,7 @@ pub async fn backup(config: &Config, run: &Run<'_>) -> Result<Manifest, Error> {
             directory.path().display()
         );
     }
-    let survey = Survey::take(&config.etcd).await;
+    let survey = Box::pin(Survey::take(&config.etcd)).await;
     let taken = first_good(config, &directory, &survey, run).await?;
     let id = catalog.free_id(BackupId::at(started));
     let manifest = taken.manifest(id, run.trigger, started, (run.clock)());

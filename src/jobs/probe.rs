@@ -44,8 +44,8 @@ pub enum Finding {
 }
 
 impl Check {
-    fn ok(name: impl ToString, message: impl Into<String>) -> Self {
-        let (name, message) = (name.to_string(), message.into());
+    fn ok(name: impl Into<String>, message: impl Into<String>) -> Self {
+        let (name, message) = (name.into(), message.into());
         Check {
             name,
             result: Finding::Ok,
@@ -55,7 +55,7 @@ impl Check {
         }
     }
 
-    fn warning(name: impl ToString, message: impl Into<String>, hint: Option<String>) -> Self {
+    fn warning(name: impl Into<String>, message: impl Into<String>, hint: Option<String>) -> Self {
         Check {
             result: Finding::Warning,
             hint,
@@ -64,7 +64,7 @@ impl Check {
     }
 
     fn failed(
-        name: impl ToString,
+        name: impl Into<String>,
         message: impl Into<String>,
         hint: Option<String>,
         exit_code: ExitCode,
@@ -76,7 +76,7 @@ impl Check {
         }
     }
 
-    fn of_error(name: impl ToString, error: &Error) -> Self {
+    fn of_error(name: impl Into<String>, error: &Error) -> Self {
         let causes = error.causes();
         let message = if causes.is_empty() {
             error.to_string()
@@ -121,7 +121,7 @@ pub fn offline(config: &Config, now: Timestamp) -> Vec<Check> {
 /// The same, and each member of etcd.
 pub async fn online(config: &Config, now: Timestamp) -> Vec<Check> {
     let mut checks = offline(config, now);
-    let survey = Survey::take(&config.etcd).await;
+    let survey = Box::pin(Survey::take(&config.etcd)).await;
     if survey.cluster_ids().len() > 1 {
         checks.push(Check::of_error(
             "etcd",
@@ -313,7 +313,12 @@ fn directory(config: &Config) -> Vec<Check> {
 }
 
 fn unreachable(endpoint: &Endpoint, error: &etcd::Error) -> Check {
-    Check::failed(endpoint, error.to_string(), error.hint(), etcd_code(error))
+    Check::failed(
+        endpoint.to_string(),
+        error.to_string(),
+        error.hint(),
+        etcd_code(error),
+    )
 }
 
 fn member(endpoint: &Endpoint, status: &MemberStatus) -> Check {
@@ -331,19 +336,19 @@ fn member(endpoint: &Endpoint, status: &MemberStatus) -> Check {
         let hint =
             "A cluster without a leader has lost its quorum: see each member's log.".to_owned();
         return Check::warning(
-            endpoint,
+            endpoint.to_string(),
             format!("{message}; it knows no leader"),
             Some(hint),
         );
     }
     if !status.errors.is_empty() {
         return Check::warning(
-            endpoint,
+            endpoint.to_string(),
             format!("{message}; it reports: {}", status.errors.join(", ")),
             None,
         );
     }
-    Check::ok(endpoint, message)
+    Check::ok(endpoint.to_string(), message)
 }
 
 fn alarms(survey: &Survey) -> Option<Check> {

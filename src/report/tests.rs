@@ -46,7 +46,7 @@ fn a_limit_of_the_operator_replaces_the_schedule() {
         status(
             vec![manifest("20261122T140000Z", 7)],
             now,
-            Some(Duration::from_secs(3 * 3600)),
+            Some(Duration::from_hours(3)),
         )
     };
     assert!(status("2026-11-22T16:59:00Z").ok);

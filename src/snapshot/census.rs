@@ -11,7 +11,8 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::unix::fs::FileExt;
 
-const PARTITIONS: usize = 64;
+/// One for each value of a key's six highest bits.
+const PARTITIONS: usize = 1 << 6;
 /// Records that a partition keeps before it writes them out: 64 × 2,048 × 24 bytes are 3 MiB.
 const CHUNK: usize = 2048;
 const RECORD: usize = 24;
@@ -154,7 +155,8 @@ impl<'s> Census<'s> {
             .entries
             .checked_add(1)
             .ok_or_else(|| io::Error::other("more than 2^32 entries"))?;
-        let place = (record.key % PARTITIONS as u64) as usize;
+        // the high bits choose the partition, all bits the place within it
+        let place = usize::from((record.key >> 58) as u8);
         self.partitions[place].recent.push(record);
         if self.partitions[place].recent.len() == CHUNK {
             self.write_out(place)?;
@@ -261,8 +263,9 @@ mod tests {
             prop_assert_eq!(outcome.superseded.any_live(), !live.is_empty());
             let mut any = false;
             for ordinal in 0..history.len() {
-                prop_assert_eq!(outcome.superseded.any_below(ordinal as u32), any);
-                let is_superseded = outcome.superseded.contains(ordinal as u32);
+                let place = u32::try_from(ordinal).unwrap();
+                prop_assert_eq!(outcome.superseded.any_below(place), any);
+                let is_superseded = outcome.superseded.contains(place);
                 prop_assert_eq!(is_superseded, !live.contains(&ordinal));
                 any |= is_superseded;
             }

@@ -77,7 +77,7 @@ impl Inspection {
 /// The bytes before the trailer, if there is one.
 fn database_length(file_length: u64) -> u64 {
     if trailer::is_present(file_length) {
-        file_length - trailer::LENGTH
+        file_length - trailer::LENGTH as u64
     } else {
         file_length
     }

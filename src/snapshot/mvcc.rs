@@ -50,7 +50,7 @@ impl<'a> KeyValue<'a> {
                 (3, 0) => decoded.mod_revision = varint(&mut bytes)?,
                 (4, 0) => decoded.version = varint(&mut bytes)?,
                 (6, 0) => drop(varint(&mut bytes)?),
-                (1..=6 | 0, _) => return None,
+                (0..=6, _) => return None,
                 (_, 0) => drop(varint(&mut bytes)?),
                 (_, 1) => bytes = bytes.get(8..)?,
                 (_, 2) => drop(delimited(&mut bytes)?),

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 /// Bytes that etcd appends to the database.
-pub(super) const LENGTH: u64 = 32;
+pub(super) const LENGTH: usize = 32;
 
 /// Whether a file of this many bytes carries a trailer.
 #[must_use]
 pub(super) fn is_present(length: u64) -> bool {
-    length % 512 == LENGTH
+    length % 512 == LENGTH as u64
 }
 
 /// A SHA-256 digest; lower-case hex in text and JSON.
@@ -127,9 +127,9 @@ impl Hasher {
     /// Takes the next bytes.
     pub(super) fn update(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
-        let keep = bytes.len().min(LENGTH as usize);
+        let keep = bytes.len().min(LENGTH);
         let (settled, last) = bytes.split_at(bytes.len() - keep);
-        let overflow = (self.tail.len() + keep).saturating_sub(LENGTH as usize);
+        let overflow = (self.tail.len() + keep).saturating_sub(LENGTH);
         self.sha.update(&self.tail[..overflow]);
         self.tail.drain(..overflow);
         self.sha.update(settled);
@@ -165,7 +165,9 @@ mod tests {
         #[test]
         fn pieces_of_any_length_hash_like_the_whole(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 0..20)) {
             let mut hasher = Hasher::default();
-            pieces.iter().for_each(|piece| hasher.update(piece));
+            for piece in &pieces {
+                hasher.update(piece);
+            }
             let whole = pieces.concat();
             let digests = hasher.finish();
             prop_assert_eq!(digests.length, whole.len() as u64);
