@@ -259,11 +259,11 @@ async fn prove(
     };
     let file = Arc::new(file);
     let scratch = scratch_in(directory).map_err(failed)?;
-    let revision = snapshot::newest_revision(&file, length);
+    let head = snapshot::head(&file, length);
     let (to_walk, to_sync) = (Arc::clone(&file), Arc::clone(&file));
     let walk = blocking(move || Inspection::walk(&to_walk, length, &|| scratch.try_clone()));
     let sync = blocking(move || to_sync.sync_data());
-    let (inspection, synced, answers) = tokio::join!(walk, sync, live::ask(&config.etcd, revision));
+    let (inspection, synced, answers) = tokio::join!(walk, sync, live::ask(&config.etcd, head));
     synced?.map_err(failed)?;
     let inspection = inspection?.map_err(|source| Error::Damaged {
         endpoint: endpoint.to_string(),

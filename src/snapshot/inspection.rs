@@ -8,7 +8,7 @@ use super::bolt::{Damage, Database, Visitor};
 use super::census::{Census, Superseded};
 use super::facts::{Facts, Member, TypeCount};
 use super::kv_hash::{self, CompactedDeletion, KvHash};
-use super::mvcc::{KeyValue, Revision};
+use super::mvcc::{self, KeyValue, Revision};
 use super::trailer;
 
 /// Object types that are counted by name; any further ones are counted together.
@@ -68,7 +68,7 @@ impl Inspection {
         let hash = kv_hash::compute(&database, &self.superseded, compact_revision, rule)?;
         Ok(KvHash {
             hash,
-            revision: self.facts.revision,
+            revision: self.facts.kv_hash.revision,
             compact_revision,
         })
     }
@@ -176,7 +176,7 @@ impl<'s> Survey<'s> {
                     .ok_or_else(|| self.broken("consistent_index is not 8 bytes"))?;
                 self.consistent_index = u64::from_be_bytes(*index);
             }
-            b"scheduledCompactRev" | b"finishedCompactRev" => {
+            _ if mvcc::COMPACTIONS.contains(&key) => {
                 let compacted = Revision::parse(value)
                     .ok_or_else(|| self.broken("a compaction is not a revision"))?;
                 self.compact_revision = self.compact_revision.max(compacted.main);
@@ -219,7 +219,8 @@ impl<'s> Survey<'s> {
                 .hashes
                 .get(kv_hash::BUCKET)
                 .map_or_else(|| crc32c::crc32c(kv_hash::BUCKET), |(hash, _)| *hash),
-            revision: self.revision,
+            // a compaction can remove the newest entry, where that is a deletion
+            revision: self.revision.max(self.compact_revision),
             compact_revision: self.compact_revision,
         };
         let census = self.census.finish().map_err(Damage::Read)?;

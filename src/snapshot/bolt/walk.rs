@@ -49,36 +49,39 @@ impl Database<'_> {
         walk.root(visitor)
     }
 
-    /// The last key of a top-level bucket, found by the right-most path alone: a quick look that
-    /// proves nothing.
+    /// Shows the entries of a top-level bucket's last leaf, found by the right-most path alone: a
+    /// quick look that proves nothing.
     ///
     /// # Errors
     /// [`Damage`] in one of the pages on that path.
-    pub fn last_key(&self, bucket: &[u8]) -> Result<Option<Vec<u8>>, Damage> {
+    pub fn last_entries(
+        &self,
+        bucket: &[u8],
+        show: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Damage> {
         let mut header = None;
         self.last_leaf(self.meta.root, &mut |name, value| {
             if name == bucket {
                 header = Some(value.to_vec());
             }
         })?;
-        let mut last = None;
         let root = header
             .as_deref()
             .and_then(|header| header.get(..8))
             .map_or(0, |head| u64_at(head, 0));
         if root != 0 {
-            self.last_leaf(root, &mut |key, _| last = Some(key.to_vec()))?;
+            self.last_leaf(root, show)?;
         } else if let Some(inline) = header
             .as_deref()
             .and_then(|header| header.get(BUCKET_HEADER..))
             && let Some(page) = inline_page(inline)
         {
-            leaf_entries(page, inline, UNBOUNDED, &mut |key, _, _| {
-                last = Some(key.to_vec());
+            leaf_entries(page, inline, UNBOUNDED, &mut |key, value, _| {
+                show(key, value);
                 Ok(())
             })?;
         }
-        Ok(last)
+        Ok(())
     }
 
     /// Shows the entries of the right-most leaf below page `id`.
