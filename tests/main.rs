@@ -18,3 +18,18 @@ mod support;
 
 /// The support itself: every etcd starts and fills, the fake server is taken for an etcd.
 mod support_proof;
+
+/// Backups of every etcd version under load: all proofs hold, etcd's own tools agree, a restore holds every key.
+mod backup_real;
+/// The commands that look at backups: selectors, verify, status, and their exit codes.
+mod catalog_commands;
+/// The golden snapshots: our figures are those of etcd's own tools.
+mod golden_facts;
+/// The hash of the keys is the members' own, whatever was deleted and compacted.
+mod live_hash;
+/// Auth: without or with a wrong login the error says so; with the right one a backup is made.
+mod login;
+/// Clusters: who is asked first, who stands in, and who is named as corrupt.
+mod members;
+/// `kill -9` at any instant leaves whole backups or nothing; one writer at a time.
+mod crash;
