@@ -80,11 +80,9 @@ impl Churn {
         let thread = thread::spawn(move || {
             access.with_client(async |client| churn(client, &stopped, &counter).await)
         });
-        poll_until(
-            "there is some history",
-            Duration::from_mins(1),
-            || rounds.load(Ordering::Relaxed) > HISTORY + 100,
-        );
+        poll_until("there is some history", Duration::from_mins(1), || {
+            rounds.load(Ordering::Relaxed) > HISTORY + 100
+        });
         Self {
             stop,
             rounds,
@@ -141,7 +139,7 @@ async fn churn(
             let at = done.header().expect("a header").revision();
             changes.push((at, Change::Put(key.into(), value)));
         }
-        if round > HISTORY && round % 10 == 0 {
+        if round > HISTORY && round.is_multiple_of(10) {
             // half as fast as the writes
             let next = compacted.map_or(changes[0].0, |last| last + 5);
             client.compact(next, None).await.expect("a compaction");
@@ -165,7 +163,10 @@ fn a_backup_under_writes_deletions_and_compactions_is_proven_and_restores_every_
         let history = churn.stop();
 
         assert_proven(&manifest);
-        assert!(manifest["compactRevision"].as_u64() > Some(0), "{manifest:#}");
+        assert!(
+            manifest["compactRevision"].as_u64() > Some(0),
+            "{manifest:#}"
+        );
         is_described_by_its_manifest(&host, &etcd, &manifest);
         is_what_the_tools_of_etcd_say(&host, version, &manifest);
         counts_what_lived(&history, &manifest);

@@ -96,21 +96,39 @@ fn a_changed_byte_a_missing_file_and_a_lost_end_are_found_by_verify_and_one_hide
     host.run(&["status"]).expect_success();
     let files: Vec<_> = backups.iter().map(|b| host.snapshot_of(b)).collect();
 
-    let file = std::fs::File::options().write(true).open(&files[0]).unwrap();
+    let file = std::fs::File::options()
+        .write(true)
+        .open(&files[0])
+        .unwrap();
     file.write_all_at(b"?", 9_000).unwrap();
-    let file = std::fs::File::options().write(true).open(&files[1]).unwrap();
-    file.set_len(backups[1]["size"].as_u64().unwrap() - 4_096).unwrap();
+    let file = std::fs::File::options()
+        .write(true)
+        .open(&files[1])
+        .unwrap();
+    file.set_len(backups[1]["size"].as_u64().unwrap() - 4_096)
+        .unwrap();
 
     host.run(&["verify"]).expect_success();
     host.run(&["verify", "latest~1"]).expect_code(65);
     host.run(&["verify", "latest~2"]).expect_code(65);
     let path = files[1].to_str().unwrap();
     host.run(&["verify", "--file", path]).expect_code(65);
-    let all = host.run(&["verify", "--all", "--json"]).expect_code(65).json();
-    let verdicts: Vec<_> = all.as_array().unwrap().iter().map(|v| &v["verified"]).collect();
+    let all = host
+        .run(&["verify", "--all", "--json"])
+        .expect_code(65)
+        .json();
+    let verdicts: Vec<_> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| &v["verified"])
+        .collect();
     assert_eq!(verdicts, [true, false, false], "{all:#}");
 
     std::fs::remove_file(&files[2]).unwrap();
     let missing = host.run(&["verify"]).expect_code(65);
-    assert!(missing.stdout.contains(text(&backups[2], "file")), "{missing}");
+    assert!(
+        missing.stdout.contains(text(&backups[2], "file")),
+        "{missing}"
+    );
 }

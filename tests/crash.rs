@@ -134,7 +134,11 @@ fn kill_nine_at_any_instant_leaves_whole_backups_or_nothing_and_the_next_run_tid
         // the next run goes through, and leaves nothing but whole backups
         let next = host.run(&["backup"]).expect_success();
         tidied += usize::from(next.stderr.contains("which an interrupted backup had left"));
-        assert!(ids(&host, ".", "").iter().all(|name| name == "lock"), "{:?}", host.files());
+        assert!(
+            ids(&host, ".", "").iter().all(|name| name == "lock"),
+            "{:?}",
+            host.files()
+        );
         assert_eq!(ids(&host, "etcd-", ".json"), ids(&host, "etcd-", ".db"));
         assert_eq!(foreign_files(&host), foreign, "{instant:?}");
         remove_backups(&host);
@@ -190,9 +194,7 @@ fn one_backup_at_a_time_and_the_lock_ends_with_its_holder() {
     host.configure(&[fake.endpoint()]);
 
     let first = host.start(&["backup"]);
-    poll_until("the first run receives", DEADLINE, || {
-        fake.asked().sent > 0
-    });
+    poll_until("the first run receives", DEADLINE, || fake.asked().sent > 0);
     let second = host.run(&["backup"]).expect_code(75);
     for said in [
         "another job holds the lock".to_owned(),

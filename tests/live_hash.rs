@@ -113,7 +113,10 @@ fn any_history_of_changes_and_compactions_is_confirmed() {
         let mut random = Objects::new(11);
         let mut below = move |limit: u64| {
             let bytes = random.value(40)[33..40].to_vec();
-            bytes.iter().fold(0, |sum, byte| sum * 251 + u64::from(*byte)) % limit
+            bytes
+                .iter()
+                .fold(0, |sum, byte| sum * 251 + u64::from(*byte))
+                % limit
         };
         let mut compacted = 1;
         for round in 0..6 {
@@ -158,12 +161,18 @@ fn a_compaction_that_is_under_way_is_confirmed() {
     for version in versions() {
         let (host, etcd) = host_with(version, &["--experimental-compaction-batch-limit=1"]);
         for value in 0..400 {
-            etcd.put("/registry/leases/kube-node-lease/node-1", format!("{value}").as_bytes());
+            etcd.put(
+                "/registry/leases/kube-node-lease/node-1",
+                format!("{value}").as_bytes(),
+            );
         }
         let newest = etcd.put("/registry/pods/default/a", b"1");
         // one entry every 10 ms: it takes seconds, and only its beginning is waited for
         etcd.with_client(async |mut client| {
-            client.compact(newest - 1, None).await.expect("a compaction");
+            client
+                .compact(newest - 1, None)
+                .await
+                .expect("a compaction");
         });
         let during = host.backup();
         assert_proven(&during);

@@ -23,6 +23,8 @@ mod support_proof;
 mod backup_real;
 /// The commands that look at backups: selectors, verify, status, and their exit codes.
 mod catalog_commands;
+/// `kill -9` at any instant leaves whole backups or nothing; one writer at a time.
+mod crash;
 /// The golden snapshots: our figures are those of etcd's own tools.
 mod golden_facts;
 /// The hash of the keys is the members' own, whatever was deleted and compacted.
@@ -31,5 +33,5 @@ mod live_hash;
 mod login;
 /// Clusters: who is asked first, who stands in, and who is named as corrupt.
 mod members;
-/// `kill -9` at any instant leaves whole backups or nothing; one writer at a time.
-mod crash;
+/// Every way in which TLS and endpoints can be wrong is told by name, with what to do.
+mod tls;

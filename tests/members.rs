@@ -61,7 +61,10 @@ fn a_follower_is_asked_before_the_leader_and_every_member_confirms() {
         assert_proven(&manifest);
         assert_eq!(source(&manifest), cluster.members[order[1]].endpoint());
         let confirmed = detail(&manifest, "live");
-        assert!(confirmed.starts_with("3 of 3 members confirm"), "{confirmed}");
+        assert!(
+            confirmed.starts_with("3 of 3 members confirm"),
+            "{confirmed}"
+        );
         assert_eq!(manifest["members"].as_array().unwrap().len(), 3);
     }
 }
@@ -161,7 +164,10 @@ fn a_learner_is_asked_last() {
         assert_eq!(source(&manifest), cluster.members[leader].endpoint());
         assert_eq!(outcome(&manifest, "live"), "passed");
         let members = manifest["members"].as_array().unwrap().iter();
-        assert_eq!(members.filter(|member| member["isLearner"] == true).count(), 1);
+        assert_eq!(
+            members.filter(|member| member["isLearner"] == true).count(),
+            1
+        );
     }
 }
 
@@ -243,12 +249,22 @@ fn a_member_whose_data_differs_is_named_and_its_snapshot_is_not_the_one_that_is_
         assert!(contradicting[0].as_str().unwrap().starts_with(&named));
         let said = detail(&manifest, "live");
         assert!(said.starts_with("2 of 3 members confirm"), "{said}");
-        assert!(said.contains(&format!("different data in member {named}")), "{said}");
+        assert!(
+            said.contains(&format!("different data in member {named}")),
+            "{said}"
+        );
         let bytes = fs::read(host.snapshot_of(&manifest)).unwrap();
-        assert!(bytes.windows(TRUE_VALUE.len()).any(|window| window == TRUE_VALUE));
+        assert!(
+            bytes
+                .windows(TRUE_VALUE.len())
+                .any(|window| window == TRUE_VALUE)
+        );
 
         let status = host.run(&["status"]).expect_code(1);
-        assert!(status.stdout.contains(&format!("member {named}")), "{status}");
+        assert!(
+            status.stdout.contains(&format!("member {named}")),
+            "{status}"
+        );
         assert!(host.run(&["list"]).stdout.contains("a member differs"));
         host.run(&["verify"]).expect_success();
 
