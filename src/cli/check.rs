@@ -81,10 +81,7 @@ fn lines(check: &Check) -> String {
         Finding::Warning => "warning",
         Finding::Failed => "FAILED ",
     };
-    let hint = check
-        .hint
-        .iter()
-        .map(|hint| format!("         hint: {hint}\n"))
-        .collect::<String>();
+    let hint = check.hint.as_ref();
+    let hint = hint.map_or_else(String::new, |hint| format!("         hint: {hint}\n"));
     format!("{result}  {}: {}\n{hint}", check.name, check.message)
 }

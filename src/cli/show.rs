@@ -108,6 +108,9 @@ pub(super) fn manifest(backup: &Manifest, now: Timestamp) -> String {
     text
 }
 
+/// Types that a person is shown; the largest.
+const SHOWN: usize = 8;
+
 fn facts(facts: &Facts, size: u64) -> String {
     let mut text = String::new();
     let version = if facts.version.is_empty() {
@@ -142,7 +145,6 @@ fn facts(facts: &Facts, size: u64) -> String {
     line(&mut text, "members", &members.join(", "));
     let mut types: Vec<_> = facts.types.iter().collect();
     types.sort_by_key(|(name, count)| (std::cmp::Reverse(count.bytes), name.as_str()));
-    const SHOWN: usize = 8;
     let rows: Vec<Vec<String>> = types
         .iter()
         .take(SHOWN)
