@@ -120,6 +120,31 @@ const UNBOUNDED: Bounds<'static> = Bounds {
     to: None,
 };
 
+/// A page to visit, and what its parent knows of it.
+#[derive(Clone, Copy)]
+struct Node<'a> {
+    id: u64,
+    bounds: Bounds<'a>,
+    /// Levels that may still lie below it.
+    depth: usize,
+    /// The page's bytes where they have been read already, else nothing.
+    bytes: &'a [u8],
+}
+
+impl Node<'_> {
+    fn root(id: u64) -> Self {
+        Node {
+            id,
+            bounds: UNBOUNDED,
+            depth: MAX_DEPTH,
+            bytes: &[],
+        }
+    }
+}
+
+/// Pages that are read at once where they follow one another.
+const RUN: u64 = 32;
+
 /// One walk over a database.
 struct Walk<'d, 'f> {
     database: &'d Database<'f>,
@@ -133,7 +158,7 @@ impl Walk<'_, '_> {
     fn root(&mut self, visitor: &mut dyn Visitor) -> Result<(), Damage> {
         let mut buckets: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         let root = self.database.meta.root;
-        self.tree(root, UNBOUNDED, MAX_DEPTH, &mut |name, value, is_bucket| {
+        self.tree(Node::root(root), &mut |name, value, is_bucket| {
             if !is_bucket {
                 return Err(Damage::Page(
                     root,
@@ -186,7 +211,7 @@ impl Walk<'_, '_> {
                 inline_page(inline).ok_or_else(|| broken("its inline page is not a leaf"))?;
             leaf_entries(page, inline, UNBOUNDED, &mut show)?;
         } else {
-            self.tree(root, UNBOUNDED, MAX_DEPTH, &mut show)?;
+            self.tree(Node::root(root), &mut show)?;
         }
         for (name, header) in nested {
             self.bucket(&name, &header, depth - 1, None)?;
@@ -194,72 +219,72 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// The subtree below page `id`.
-    fn tree(
-        &mut self,
-        id: u64,
-        bounds: Bounds<'_>,
-        depth: usize,
-        show: &mut Show<'_>,
-    ) -> Result<(), Damage> {
-        let mut bytes = std::mem::take(&mut self.leaf);
-        let page = self.database.read_page(id, &mut bytes)?;
+    /// The subtree below a page.
+    fn tree(&mut self, node: Node<'_>, show: &mut Show<'_>) -> Result<(), Damage> {
+        let Node { id, depth, .. } = node;
+        let mut buffer = std::mem::take(&mut self.leaf);
+        let read = match node.bytes {
+            [] => None,
+            bytes => Some((self.database.header(id, bytes)?, bytes)),
+        };
+        let (page, bytes) = match read {
+            Some((page, bytes)) if page.pages == 1 => (page, bytes),
+            _ => (self.database.read_page(id, &mut buffer)?, &buffer[..]),
+        };
         self.seen.insert(id, page.pages)?;
         match page.flags {
-            LEAF => {
-                let is_root = depth == MAX_DEPTH;
-                if page.count == 0 && !is_root {
-                    return Err(Damage::Page(id, "is an empty leaf".into()));
-                }
-                leaf_entries(page, &bytes, bounds, show)?;
-                self.leaf = bytes;
-                Ok(())
+            LEAF if page.count == 0 && depth < MAX_DEPTH => {
+                return Err(Damage::Page(id, "is an empty leaf".into()));
             }
-            BRANCH if depth == 0 => Err(Damage::Page(
-                id,
-                "lies too deep for a tree of this format".into(),
-            )),
-            BRANCH => self.branch(page, &bytes, bounds, (depth, show)),
-            flags => Err(Damage::Page(
-                id,
-                format!("is neither a branch nor a leaf (flags {flags:#x})"),
-            )),
+            LEAF => leaf_entries(page, bytes, node.bounds, show)?,
+            BRANCH if depth == 0 => {
+                let message = "lies too deep for a tree of this format";
+                return Err(Damage::Page(id, message.into()));
+            }
+            BRANCH => return self.branch(page, Node { bytes, ..node }, show),
+            flags => {
+                let message = format!("is neither a branch nor a leaf (flags {flags:#x})");
+                return Err(Damage::Page(id, message));
+            }
         }
+        self.leaf = buffer;
+        Ok(())
     }
 
     /// A branch page's children, each held to the bounds that its neighbours' keys give.
-    fn branch(
-        &mut self,
-        page: Page,
-        bytes: &[u8],
-        bounds: Bounds<'_>,
-        (depth, show): (usize, &mut Show<'_>),
-    ) -> Result<(), Damage> {
+    fn branch(&mut self, page: Page, node: Node<'_>, show: &mut Show<'_>) -> Result<(), Damage> {
+        let children = Children {
+            page,
+            bytes: node.bytes,
+        };
         if page.count == 0 {
             return Err(Damage::Page(page.id, "is an empty branch".into()));
         }
-        let element = |index: usize| -> Result<(&[u8], u64), Damage> {
-            let at = PAGE_HEADER + index * ELEMENT;
-            let head = bytes
-                .get(at..at + ELEMENT)
-                .ok_or_else(|| overrun(page, index))?;
-            let key = slice(page, bytes, index, (at, u32_at(head, 0), u32_at(head, 4)))?;
-            Ok((key, u64_at(head, 8)))
-        };
-        let mut order = Order::new(bounds);
-        let (mut key, mut child) = element(0)?;
+        let mut order = Order::new(node.bounds);
+        // the pages from `run.0` on that have been read ahead
+        let (mut run, mut ahead) = (0..0, Vec::new());
         for index in 0..page.count {
+            let (key, id) = children.get(index)?;
             order.next(page, index, key)?;
-            let following = if index + 1 < page.count {
-                Some(element(index + 1)?)
-            } else {
-                None
-            };
-            let to = following.map_or(bounds.to, |(key, _)| Some(key));
-            self.tree(child, Bounds { from: key, to }, depth - 1, show)?;
-            if let Some(following) = following {
-                (key, child) = following;
+            if !run.contains(&id) {
+                run = id..id.saturating_add(children.run(index));
+                self.database.read_run(id, run.end - id, &mut ahead)?;
             }
+            let size = self.database.page_size() as usize;
+            let at = usize::try_from(id - run.start)
+                .unwrap_or(usize::MAX)
+                .saturating_mul(size);
+            let to = match index + 1 < page.count {
+                true => Some(children.get(index + 1)?.0),
+                false => node.bounds.to,
+            };
+            let child = Node {
+                id,
+                bounds: Bounds { from: key, to },
+                depth: node.depth - 1,
+                bytes: ahead.get(at..at.saturating_add(size)).unwrap_or_default(),
+            };
+            self.tree(child, show)?;
         }
         Ok(())
     }
@@ -288,6 +313,38 @@ impl Walk<'_, '_> {
             left -= 1;
         }
         Ok(())
+    }
+}
+
+/// The elements of a branch page.
+struct Children<'a> {
+    page: Page,
+    bytes: &'a [u8],
+}
+
+impl<'a> Children<'a> {
+    /// A child's smallest key and its page.
+    fn get(&self, index: usize) -> Result<(&'a [u8], u64), Damage> {
+        let at = PAGE_HEADER + index * ELEMENT;
+        let head = self.bytes.get(at..at + ELEMENT);
+        let head = head.ok_or_else(|| overrun(self.page, index))?;
+        let key = (at, u32_at(head, 0), u32_at(head, 4));
+        Ok((slice(self.page, self.bytes, index, key)?, u64_at(head, 8)))
+    }
+
+    /// How many children from this one on lie on pages that follow one another.
+    fn run(&self, index: usize) -> u64 {
+        let Ok((_, first)) = self.get(index) else {
+            return 1;
+        };
+        let follows = |step: &u64| {
+            let next = usize::try_from(*step)
+                .ok()
+                .and_then(|step| self.get(index + step).ok());
+            next.is_some_and(|(_, id)| Some(id) == first.checked_add(*step))
+        };
+        let left = (self.page.count - index) as u64;
+        1 + (1..left.min(RUN)).take_while(follows).count() as u64
     }
 }
 
