@@ -11,8 +11,8 @@ use super::{Context, block_on, is_error};
 /// Find everything that would keep a backup from being made
 #[derive(Debug, Args)]
 #[command(after_help = "\
-All problems of the configuration at once; then the certificates, the directory and each member of etcd.
-Changes nothing.
+All problems of the configuration at once; then the certificates, the directory and each member
+of etcd. Changes nothing.
 
 Example:
   hypercloud-etcd check --offline")]

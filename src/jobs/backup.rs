@@ -100,26 +100,32 @@ async fn first_good<'d>(
     let mut failures = Vec::new();
     for endpoint in survey.preference() {
         match from_member(config, directory, &endpoint, run).await {
-            Ok(taken) if taken.agreement.outcome() != Outcome::Failed => return Ok(taken),
+            Ok(taken) if taken.agreement.outcome() != Outcome::Failed => {
+                failures.iter().for_each(passed_over);
+                return Ok(taken);
+            }
             Ok(taken) => {
-                tracing::error!(
-                    "the snapshot from {endpoint} is contradicted: {}",
-                    taken.agreement
-                );
+                let contradiction = &taken.agreement;
+                tracing::error!("the snapshot from {endpoint} is contradicted: {contradiction}");
                 doubtful.get_or_insert(taken);
             }
-            Err(error) if error.is_of_one_member() => {
-                tracing::warn!("{}", error.in_a_line());
-                failures.push(error);
-            }
+            Err(error) if error.is_of_one_member() => failures.push(error),
             Err(error) => return Err(error),
         }
     }
     match (doubtful, failures.len()) {
-        (Some(doubtful), _) => Ok(doubtful),
+        (Some(doubtful), _) => {
+            failures.iter().for_each(passed_over);
+            Ok(doubtful)
+        }
         (None, 1) => Err(failures.remove(0)),
         (None, _) => Err(Error::Members(failures)),
     }
+}
+
+/// A member that failed where another did not: the backup is there, but somebody should look.
+fn passed_over(failure: &Error) {
+    tracing::warn!("{}; another member served", failure.in_a_line());
 }
 
 /// One member's snapshot; taken again where a compaction kept every member from confirming it.
