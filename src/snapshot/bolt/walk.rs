@@ -274,9 +274,10 @@ impl Walk<'_, '_> {
             let at = usize::try_from(id - run.start)
                 .unwrap_or(usize::MAX)
                 .saturating_mul(size);
-            let to = match index + 1 < page.count {
-                true => Some(children.get(index + 1)?.0),
-                false => node.bounds.to,
+            let to = if index + 1 < page.count {
+                Some(children.get(index + 1)?.0)
+            } else {
+                node.bounds.to
             };
             let child = Node {
                 id,
