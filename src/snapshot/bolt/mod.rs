@@ -4,6 +4,11 @@
 //! the reader panic, nor loop, nor allocate more than the file holds. The format is that of bolt
 //! and bbolt 1.3 to 1.5 (`page.go`, `meta.go`, `bucket.go`).
 
+mod elements;
+#[cfg(test)]
+pub(super) mod specimen;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use walk::Visitor;
