@@ -10,6 +10,8 @@
 
 pub mod schedule;
 
+pub mod sha256;
+
 pub mod certificate;
 pub mod etcd;
 pub mod snapshot;
