@@ -17,6 +17,8 @@ pub mod etcd;
 pub mod snapshot;
 pub mod store;
 
+pub mod pki;
+
 pub mod catalog;
 pub mod report;
 
