@@ -1,4 +1,4 @@
-//! Takes one backup: stream, prove, publish. What is not proven is not called a backup.
+//! Takes one backup: stream, prove, keep the CA, publish. What is not proven is not called a backup.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use crate::catalog::{
 use crate::config::Config;
 use crate::error::Error;
 use crate::etcd::{Client, Endpoint, LiveHash, MemberStatus, SnapshotStream, Survey};
+use crate::pki;
 use crate::snapshot::{self, Digests, Inspection, Spool};
 use crate::store::{Directory, Draft, Lock};
 
@@ -70,10 +71,14 @@ pub async fn backup(config: &Config, run: &Run<'_>) -> Result<Manifest, Error> {
             directory.path().display()
         );
     }
+    for leftover in pki::remove_leftovers(&directory)? {
+        tracing::warn!("removed {leftover}, which an interrupted backup had left beside the CA");
+    }
     let survey = Box::pin(Survey::take(&config.etcd)).await;
     let taken = first_good(config, &directory, &survey, run).await?;
     let id = catalog.free_id(BackupId::at(started));
-    let manifest = taken.manifest(id, run.trigger, started, (run.clock)());
+    let mut manifest = taken.manifest(id, run.trigger, started, (run.clock)());
+    super::pki::keep(config, &directory, &mut manifest);
     taken.publish(catalog, &manifest)?;
     Ok(manifest)
 }
@@ -363,6 +368,8 @@ impl Taken<'_> {
                 },
             ],
             contradicting_members: self.agreement.differing(),
+            pki: None,
+            pki_problems: Vec::new(),
             facts,
             started,
             finished,

@@ -52,13 +52,20 @@ pub fn status(config: &Config, now: Timestamp) -> Result<Status, Error> {
                     .collect(),
                 Err(error) => vec![(file.clone(), Err(error.to_string()))],
             });
+    // whether they can be read is told by the backups; only their end is told here
+    let kept = config.pki.files.iter().flat_map(|file| {
+        let found = certificate::read(file).unwrap_or_default();
+        found
+            .into_iter()
+            .map(|certificate| (file.clone(), Ok(certificate)))
+    });
     Ok(Status::of(&View {
         listing: &listing,
         schedule: &config.schedule,
         jitter: config.jitter,
         stale_after: config.report.stale_after,
         space: directory.space()?,
-        certificates: certificates.collect(),
+        certificates: certificates.chain(kept).collect(),
         now,
     }))
 }

@@ -3,6 +3,7 @@
 pub mod backup;
 mod live;
 pub mod look;
+mod pki;
 pub mod probe;
 pub mod verify;
 

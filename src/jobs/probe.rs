@@ -1,5 +1,7 @@
 //! Tries everything that a backup will need, and changes nothing: the certificates, the directory,
-//! and each member of etcd.
+//! the files that are kept beside the backups, and each member of etcd.
+
+mod pki;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -115,6 +117,7 @@ pub fn offline(config: &Config, now: Timestamp) -> Vec<Check> {
             .map(|login| secret_file("etcd.password_file", &login.password_file)),
     );
     checks.extend(directory(config));
+    checks.extend(pki::checks(config, now));
     checks
 }
 

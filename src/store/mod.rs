@@ -4,6 +4,7 @@
 //! A crash at any instant leaves either the whole file or nothing. No file is ever overwritten.
 
 mod lock;
+mod subdirectory;
 
 pub use lock::{Held, Lock};
 
