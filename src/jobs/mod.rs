@@ -5,6 +5,7 @@ mod live;
 pub mod look;
 mod pki;
 pub mod probe;
+mod receive;
 pub mod verify;
 
 use std::fs::File;

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{Check, Finding, secret_file, validity};
+use super::host::{secret_file, validity};
+use super::{Check, Finding};
 use crate::config::Config;
 use crate::error::ExitCode;
 use crate::pki::{self, Collected, Found};

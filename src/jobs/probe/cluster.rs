@@ -1,0 +1,123 @@
+//! What the members of etcd answer.
+
+use super::Check;
+use crate::config::Config;
+use crate::error::{Error, etcd_code};
+use crate::etcd::{self, Client, Endpoint, MemberStatus, Survey};
+use crate::report::text;
+use crate::store::Directory;
+
+pub(super) fn unreachable(endpoint: &Endpoint, error: &etcd::Error) -> Check {
+    Check::failed(
+        endpoint.to_string(),
+        error.to_string(),
+        error.hint(),
+        etcd_code(error),
+    )
+}
+
+pub(super) fn member(endpoint: &Endpoint, status: &MemberStatus) -> Check {
+    let role = match (status.is_learner, status.is_leader) {
+        (true, _) => "learner",
+        (_, true) => "leader",
+        _ => "follower",
+    };
+    let (version, revision, size) = (&status.version, status.revision, text::size(status.db_size));
+    let message = format!(
+        "etcd {version}, {role}, member {:x}, {size}, revision {revision}",
+        status.member_id
+    );
+    if status.leader == 0 {
+        let hint =
+            "A cluster without a leader has lost its quorum: see each member's log.".to_owned();
+        return Check::warning(
+            endpoint.to_string(),
+            format!("{message}; it knows no leader"),
+            Some(hint),
+        );
+    }
+    if !status.errors.is_empty() {
+        return Check::warning(
+            endpoint.to_string(),
+            format!("{message}; it reports: {}", status.errors.join(", ")),
+            None,
+        );
+    }
+    Check::ok(endpoint.to_string(), message)
+}
+
+pub(super) fn alarms(survey: &Survey) -> Option<Check> {
+    match survey.alarms.as_ref()? {
+        Ok(alarms) if alarms.is_empty() => None,
+        Ok(alarms) => {
+            let raised: Vec<String> = alarms
+                .iter()
+                .map(|alarm| format!("{:?} of member {:x}", alarm.kind, alarm.member_id))
+                .collect();
+            let hint = "See them with: etcdctl alarm list".to_owned();
+            Some(Check::warning("etcd alarms", raised.join(", "), Some(hint)))
+        }
+        Err(error) => Some(Check::failed(
+            "etcd alarms",
+            error.to_string(),
+            error.hint(),
+            etcd_code(error),
+        )),
+    }
+}
+
+/// Whether a snapshot of today's size would fit.
+pub(super) fn room_for_next(config: &Config, survey: &Survey) -> Option<Check> {
+    let answers = survey
+        .members
+        .iter()
+        .filter_map(|(_, answer)| answer.as_ref().ok());
+    let needed = answers.map(|status| status.db_size).max()?;
+    let path = &config.backup.dir;
+    let free = Directory::open(path)
+        .and_then(|directory| directory.space())
+        .ok()?
+        .free;
+    let reserve = config.backup.reserve;
+    let error = Error::Space {
+        path: path.clone(),
+        needed,
+        free,
+        reserve,
+    };
+    (needed.saturating_add(reserve) > free).then(|| Check::of_error("backup.reserve", &error))
+}
+
+/// All members of the cluster, so that one which is not configured is seen.
+pub(super) async fn members(config: &Config, endpoint: &Endpoint) -> Check {
+    let listed = async {
+        Client::connect(&config.etcd, endpoint)
+            .await?
+            .members()
+            .await
+    }
+    .await;
+    match listed {
+        Ok(members) => {
+            let told = |member: &etcd::Member| {
+                let name = if member.name.is_empty() {
+                    "not started"
+                } else {
+                    &member.name
+                };
+                let role = if member.is_learner { " (learner)" } else { "" };
+                format!("{name}{role} at {}", member.client_urls.join(" "))
+            };
+            let all: Vec<String> = members.iter().map(told).collect();
+            Check::ok(
+                "etcd members",
+                format!(
+                    "{}: {}",
+                    text::counted(all.len(), "member", "members"),
+                    all.join(", ")
+                ),
+            )
+        }
+        Err(error) => unreachable(endpoint, &error),
+    }
+}
