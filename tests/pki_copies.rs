@@ -260,6 +260,10 @@ fn kill_9_leaves_whole_copies_or_none() {
     for round in 0..8_u32 {
         renew(&host);
         let ca = host.pki.cluster_ca();
+        // large, so that writing it takes a while
+        let mut bundle = fs::read(&ca.cert).unwrap();
+        bundle.extend(b"# of the cluster\n".repeat(60_000));
+        fs::write(&ca.cert, bundle).unwrap();
         let whole = [&ca.cert, &ca.key].map(|path| fs::read(path).unwrap());
         let earlier = files_below(&pki);
         let homes = || fs::read_dir(&pki).map_or(0, Iterator::count);
