@@ -18,3 +18,6 @@ mod support;
 
 /// The support itself: every etcd starts and fills, the fake server is taken for an etcd.
 mod support_proof;
+
+/// The copies of the CA: made once, one directory for each CA, never led elsewhere, their troubles told and harmless.
+mod pki_copies;

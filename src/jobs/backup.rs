@@ -7,14 +7,13 @@ use jiff::Timestamp;
 
 use super::live::{self, Agreement};
 use super::receive::receive;
-use super::{blocking, scratch_in};
+use super::{blocking, pki, scratch_in};
 use crate::catalog::{
     self, BackupId, Catalog, Manifest, Outcome, Proof, Source, Step, Stored, Trigger,
 };
 use crate::config::Config;
 use crate::error::Error;
 use crate::etcd::{Client, Endpoint, LiveHash, MemberStatus, Survey};
-use crate::pki;
 use crate::snapshot::{self, Digests, Inspection};
 use crate::store::{Directory, Draft, Lock};
 
@@ -66,14 +65,12 @@ pub async fn backup(config: &Config, run: &Run<'_>) -> Result<Manifest, Error> {
             directory.path().display()
         );
     }
-    for leftover in pki::remove_leftovers(&directory)? {
-        tracing::warn!("removed {leftover}, which an interrupted backup had left beside the CA");
-    }
+    pki::remove_leftovers(&directory);
     let survey = Box::pin(Survey::take(&config.etcd)).await;
     let taken = first_good(config, &directory, &survey, run).await?;
     let id = catalog.free_id(BackupId::at(started));
     let mut manifest = taken.manifest(id, run.trigger, started, (run.clock)());
-    super::pki::keep(config, &directory, &mut manifest);
+    pki::keep(config, &directory, &mut manifest);
     taken.publish(catalog, &manifest)?;
     Ok(manifest)
 }

@@ -13,10 +13,23 @@ pub(super) fn keep(config: &Config, directory: &Directory, manifest: &mut Manife
         tracing::info!("kept a copy of the CA's files: {}", copy.display());
     }
     for problem in &kept.problems {
-        tracing::warn!("the CA's files are not all kept: {problem}");
+        tracing::warn!("the CA's files need a look: {problem}");
     }
     manifest.pki = kept.copies;
     manifest.pki_problems = kept.problems.iter().map(ToString::to_string).collect();
+}
+
+/// Removes what an interrupted backup has left among the copies.
+pub(super) fn remove_leftovers(directory: &Directory) {
+    match pki::remove_leftovers(directory) {
+        Ok(removed) => removed.iter().for_each(|name| {
+            tracing::warn!("removed {name}, which an interrupted backup had left beside the CA");
+        }),
+        Err(error) => {
+            let error = pki::Error::from(error);
+            tracing::warn!("what an interrupted backup left beside the CA stays there: {error}");
+        }
+    }
 }
 
 /// What is wrong with the copies that a manifest names.

@@ -4,9 +4,11 @@ use jiff::Timestamp;
 
 use super::host::{secret_file, validity};
 use super::{Check, Finding};
+use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::error::ExitCode;
 use crate::pki::{self, Collected, Found};
+use crate::report::EXPIRY_WARNING_DAYS;
 use crate::store::Directory;
 
 const KEY: &str = "pki.files";
@@ -36,7 +38,7 @@ fn file_checks(file: &Found, all: &Collected, now: Timestamp) -> Vec<Check> {
     let mut checks: Vec<Check> = file
         .certificates
         .iter()
-        .map(|certificate| harmless(validity(KEY, &file.path, certificate, now)))
+        .map(|certificate| validity_check(file, certificate, now))
         .collect();
     let name = file.path.display();
     if let Some(partner) = file.partner(&all.files) {
@@ -54,6 +56,18 @@ fn file_checks(file: &Found, all: &Collected, now: Timestamp) -> Vec<Check> {
         checks.push(Check::ok(KEY, format!("{name} is readable")));
     }
     checks
+}
+
+fn validity_check(file: &Found, certificate: &Certificate, now: Timestamp) -> Check {
+    let check = harmless(validity(KEY, &file.path, certificate, now));
+    if certificate.is_ca && certificate.days_left(now) < EXPIRY_WARNING_DAYS {
+        let hint = "kubeadm renews no CA: see \"Manual Rotation of CA Certificates\" in the Kubernetes documentation.";
+        return Check {
+            hint: Some(hint.to_owned()),
+            ..check
+        };
+    }
+    check
 }
 
 /// A backup is made all the same, so nothing here fails the check.
