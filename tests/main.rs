@@ -18,3 +18,15 @@ mod support;
 
 /// The support itself: every etcd starts and fills, the fake server is taken for an etcd.
 mod support_proof;
+
+/// A stream that is cut, altered, stalled, broken or refused becomes no backup, and the next member is asked.
+mod bad_stream;
+
+/// A disk that is full, missing, read-only or in somebody else's use costs no backup and touches no file.
+mod bad_disk;
+
+/// A damaged snapshot or manifest is named for what it is, never believed, and hides no other.
+mod bad_files;
+
+/// A wrong configuration or command line is told whole, at once, and without its secrets.
+mod bad_config;
