@@ -86,7 +86,7 @@ pub enum Error {
     #[error("none of {} members gave a snapshot that could be kept", .0.len())]
     Members(Vec<Error>),
     /// The disk has no room for the backup.
-    #[error("the backup of {needed} bytes does not fit {}: {free} bytes are free, {reserve} of them in reserve", path.display())]
+    #[error("the backup of {needed} bytes does not fit {}", path.display())]
     Space {
         /// The directory.
         path: PathBuf,
@@ -135,6 +135,11 @@ impl Error {
     pub fn causes(&self) -> Vec<String> {
         if let Error::Members(failures) = self {
             return failures.iter().map(Error::in_a_line).collect();
+        }
+        if let Error::Space { free, reserve, .. } = self {
+            return vec![format!(
+                "{free} bytes are free, and {reserve} have to stay so"
+            )];
         }
         let mut causes = Vec::new();
         let mut next = self.source();
@@ -185,7 +190,9 @@ impl Error {
             Error::Space { .. } => {
                 "Free some space or move backup.dir to a larger file system; no backup was removed to make room."
             }
-            Error::Spool { source, .. } if is_full(Errno::from_io_error(source)) => {
+            Error::Spool { source, .. } | Error::Catalog(catalog::Error::Write { source, .. })
+                if is_full(Errno::from_io_error(source)) =>
+            {
                 "Free some space on that file system; no earlier backup was touched."
             }
             Error::Usage(_) => "See the options with: hypercloud-etcd --help",
@@ -224,12 +231,13 @@ impl Error {
         }
     }
 
-    /// Whether another member could do better: the fault is not this host's.
+    /// Whether another member could do better: the fault is not this host's alone. A size is what a
+    /// member claims, and its database may be far larger than another's that was defragmented.
     #[must_use]
     pub fn is_of_one_member(&self) -> bool {
         matches!(
             self,
-            Error::Etcd(_) | Error::Trailer { .. } | Error::Damaged { .. }
+            Error::Etcd(_) | Error::Trailer { .. } | Error::Damaged { .. } | Error::Space { .. }
         )
     }
 }
@@ -264,6 +272,9 @@ fn store_code(error: &store::Error) -> ExitCode {
 fn io_code(error: &io::Error, otherwise: ExitCode) -> ExitCode {
     if error.kind() == io::ErrorKind::PermissionDenied {
         ExitCode::Permission
+    } else if is_full(Errno::from_io_error(error)) {
+        // one code for a full disk, whichever step meets it
+        ExitCode::CannotCreate
     } else {
         otherwise
     }

@@ -39,7 +39,10 @@ fn assert_refused(file: &[u8], cases: &[Case]) {
         bad.change(|behaviour| behaviour.script = script.clone());
         let output = told(kept.backup(&[&bad], SOON), *code);
         assert!(output.stderr.contains(said), "{script:?}: {output}");
-        assert!(output.stderr.contains(&bad.endpoint()) || *code == 73, "{output}");
+        assert!(
+            output.stderr.contains(&bad.endpoint()) || *code == 73,
+            "{output}"
+        );
         kept.assert_untouched(&format!("{script:?}"));
     }
     kept.assert_still_proven();
@@ -66,8 +69,16 @@ fn assert_made_up_for(file: &[u8], cases: &[Case]) {
         assert_eq!(bad.asked().snapshot, asked + 1, "{script:?} was not met");
         assert!(output.stderr.contains(said), "{script:?}: {output}");
         let manifest = output.json();
-        assert_eq!(manifest["source"]["endpoint"], healthy.endpoint(), "{script:?}");
-        assert_eq!(manifest["source"]["memberId"], format!("{LEADER:x}"), "{script:?}");
+        assert_eq!(
+            manifest["source"]["endpoint"],
+            healthy.endpoint(),
+            "{script:?}"
+        );
+        assert_eq!(
+            manifest["source"]["memberId"],
+            format!("{LEADER:x}"),
+            "{script:?}"
+        );
         assert_eq!(manifest["verified"], true, "{script:?}");
     }
     kept.assert_still_there("backups beside it");
@@ -145,8 +156,16 @@ fn a_size_that_lies_becomes_no_backup() {
         (Script::RemainingTooHigh(u64::MAX), 69, "contradicts itself"),
         (Script::RemainingTooLow(1), 69, "is longer than announced"),
         (Script::RemainingTooLow(32), 69, "is longer than announced"),
-        (Script::RemainingTooLow(4096), 69, "is longer than announced"),
-        (Script::RemainingTooLow(u64::MAX), 69, "is longer than announced"),
+        (
+            Script::RemainingTooLow(4096),
+            69,
+            "is longer than announced",
+        ),
+        (
+            Script::RemainingTooLow(u64::MAX),
+            69,
+            "is longer than announced",
+        ),
         (Script::RemainingTooHigh(1 << 50), 73, "does not fit"),
         (Script::RemainingAbsurd, 73, "does not fit"),
     ];
@@ -166,7 +185,13 @@ fn a_member_that_goes_silent_is_given_up() {
 fn a_member_that_sends_nothing_for_ever_is_given_up() {
     let cases: Vec<Case> = [0, BLOB, DATABASE]
         .into_iter()
-        .map(|after| (Script::EmptyForEver { after }, 69, "no new byte for 1s after"))
+        .map(|after| {
+            (
+                Script::EmptyForEver { after },
+                69,
+                "no new byte for 1s after",
+            )
+        })
         .collect();
     assert_refused_and_made_up_for(&golden("3.5.30"), &cases);
 }
@@ -215,7 +240,10 @@ fn a_member_whose_own_database_is_damaged_becomes_no_backup() {
         member(FOLLOWER, &with_trailer(database), Script::Faithful),
     );
     let output = told(kept.backup(&[&bad], SOON), 65);
-    assert!(output.stderr.contains("its database is damaged"), "{output}");
+    assert!(
+        output.stderr.contains("its database is damaged"),
+        "{output}"
+    );
     kept.assert_untouched("a damaged database");
 
     let healthy = Fake::start_with(
@@ -329,13 +357,23 @@ fn a_member_that_holds_other_data_than_its_snapshot_gives_an_unverified_backup()
         assert_eq!(live(&manifest).0, "failed");
         assert!(output.stderr.contains("is contradicted"), "{output}");
         let contradicting = manifest["contradictingMembers"].to_string();
-        assert!(contradicting.contains(&corrupt.endpoint()), "{contradicting}");
-        assert!(host.backups.join(manifest["file"].as_str().unwrap()).exists());
+        assert!(
+            contradicting.contains(&corrupt.endpoint()),
+            "{contradicting}"
+        );
+        assert!(
+            host.backups
+                .join(manifest["file"].as_str().unwrap())
+                .exists()
+        );
 
         let id = manifest["id"].as_str().unwrap();
         let output = host.run(&["list"]).expect_success();
         let line = output.stdout.lines().find(|line| line.starts_with(id));
-        assert!(line.is_some_and(|line| line.contains("NOT VERIFIED")), "{output}");
+        assert!(
+            line.is_some_and(|line| line.contains("NOT VERIFIED")),
+            "{output}"
+        );
         let output = host.run(&["status"]).expect_code(1);
         let said = if earlier {
             format!("1 newer backup is not verified, the last of them {id}")
@@ -368,19 +406,38 @@ fn without_a_live_hash_the_setting_decides() {
         (LiveHash::Silence, "require", 65, "skipped"),
         (LiveHash::Silence, "off", 0, "skipped"),
         (refuse(Code::PermissionDenied, "no"), "auto", 0, "skipped"),
-        (refuse(Code::PermissionDenied, "no"), "require", 65, "skipped"),
+        (
+            refuse(Code::PermissionDenied, "no"),
+            "require",
+            65,
+            "skipped",
+        ),
         (refuse(Code::OutOfRange, compacted), "auto", 0, "skipped"),
-        (refuse(Code::OutOfRange, compacted), "require", 65, "skipped"),
+        (
+            refuse(Code::OutOfRange, compacted),
+            "require",
+            65,
+            "skipped",
+        ),
     ] {
         member.change(|behaviour| behaviour.hash_kv = answer.clone());
         let asked = member.asked().hash_kv;
-        let more = format!("live_hash = \"{setting}\"\nstall_timeout = \"1s\"\nconnect_timeout = \"1s\"");
+        let more =
+            format!("live_hash = \"{setting}\"\nstall_timeout = \"1s\"\nconnect_timeout = \"1s\"");
         let output = kept.backup(&[&member], &more).expect_code(code);
         let manifest = output.json();
         assert_eq!(manifest["verified"], code == 0, "{answer:?} {setting}");
-        assert_eq!(live(&manifest).0, result, "{answer:?} {setting}: {manifest}");
+        assert_eq!(
+            live(&manifest).0,
+            result,
+            "{answer:?} {setting}: {manifest}"
+        );
         assert!(!live(&manifest).1.is_empty());
-        assert_eq!(member.asked().hash_kv > asked, setting != "off", "{answer:?}");
+        assert_eq!(
+            member.asked().hash_kv > asked,
+            setting != "off",
+            "{answer:?}"
+        );
     }
     kept.assert_still_there("all of them");
 }
@@ -409,7 +466,9 @@ fn of_three_members_the_one_that_differs_is_named_and_not_believed() {
     let corrupt = start(member(FOLLOWER, &other, Script::Faithful).hash_kv(OTHER_HASH));
     let second = start(member(FOLLOWER + 1, &sound, Script::Faithful).hash_kv(TRUE_HASH));
     let third = start(member(LEADER, &sound, Script::Faithful).hash_kv(TRUE_HASH));
-    let output = kept.backup(&[&corrupt, &second, &third], SOON).expect_success();
+    let output = kept
+        .backup(&[&corrupt, &second, &third], SOON)
+        .expect_success();
     let manifest = output.json();
     assert_eq!(manifest["source"]["endpoint"], second.endpoint());
     assert_eq!(live(&manifest).0, "passed");

@@ -83,9 +83,11 @@ fn page_txid(number: usize) -> u8 {
 
 /// Gives a meta its checksum.
 pub(crate) fn seal_meta(meta: &mut [u8]) {
-    let sum = meta[..56].iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let sum = meta[..56]
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
     meta[56..64].copy_from_slice(&sum.to_le_bytes());
 }
 
@@ -129,6 +131,7 @@ impl Kept {
     pub(crate) fn on(host: Host) -> Self {
         let healthy = Fake::start(&host.pki, &golden("3.4.23"), Script::Faithful);
         host.configure(&[healthy.endpoint()]);
+        host.reserve("0");
         host.run(&["backup"]).expect_success();
         let before = contents(&host.backups);
         assert_eq!(before.len(), 2, "{:?}", before.keys());
