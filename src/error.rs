@@ -285,16 +285,19 @@ fn is_full(errno: Option<Errno>) -> bool {
 }
 
 fn store_hint(error: &store::Error) -> Option<String> {
-    let path = match error {
-        store::Error::Open { path, .. }
-        | store::Error::Read { path, .. }
-        | store::Error::Write { path, .. }
-        | store::Error::Exists { path }
-        | store::Error::Locked { path, .. } => path.display(),
-    };
+    let (store::Error::Open { path, .. }
+    | store::Error::Read { path, .. }
+    | store::Error::Write { path, .. }
+    | store::Error::Exists { path }
+    | store::Error::Locked { path, .. }) = error;
+    let is_link = path.is_symlink();
+    let path = path.display();
     Some(match (error, error.errno()) {
         (store::Error::Locked { .. }, _) => {
             "Wait for it to end, or see it with: ps -fp PID".to_owned()
+        }
+        (store::Error::Open { .. }, Some(Errno::NOENT | Errno::LOOP)) if is_link => {
+            format!("See what the link points to, and mount or make that: readlink {path}")
         }
         (store::Error::Open { .. }, Some(Errno::NOENT)) => {
             format!("Mount it if it is a mount point, or make it with: install -d -m 0700 {path}")
@@ -310,6 +313,9 @@ fn store_hint(error: &store::Error) -> Option<String> {
         }
         (_, errno) if is_full(errno) => {
             "Free some space on that file system; no earlier backup was touched.".to_owned()
+        }
+        (store::Error::Write { .. }, Some(Errno::LOOP | Errno::ISDIR)) => {
+            format!("There is something else in place of that file; move it away: {path}")
         }
         (store::Error::Exists { .. }, _) => "Move that file away; it is not touched.".to_owned(),
         _ => return None,
