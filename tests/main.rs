@@ -21,3 +21,15 @@ mod support_proof;
 
 /// The copies of the CA: made once, one directory for each CA, never led elsewhere, their troubles told and harmless.
 mod pki_copies;
+
+/// A stream that is cut, altered, stalled, broken or refused becomes no backup, and the next member is asked.
+mod bad_stream;
+
+/// A disk that is full, missing, read-only or in somebody else's use costs no backup and touches no file.
+mod bad_disk;
+
+/// A damaged snapshot or manifest is named for what it is, never believed, and hides no other.
+mod bad_files;
+
+/// A wrong configuration or command line is told whole, at once, and without its secrets.
+mod bad_config;
