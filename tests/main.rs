@@ -33,3 +33,18 @@ mod bad_files;
 
 /// A wrong configuration or command line is told whole, at once, and without its secrets.
 mod bad_config;
+
+/// Backups of every etcd version under load: all proofs hold, etcd's own tools agree, a restore holds every key.
+mod backup_real;
+/// The commands that look at backups: selectors, verify, status, and their exit codes.
+mod catalog_commands;
+/// `kill -9` at any instant leaves whole backups or nothing; one writer at a time.
+mod crash;
+/// The golden snapshots: our figures are those of etcd's own tools.
+mod golden_facts;
+/// The hash of the keys is the members' own, whatever was deleted and compacted.
+mod live_hash;
+/// Auth: without or with a wrong login the error says so; with the right one a backup is made.
+mod login;
+/// Clusters: who is asked first, who stands in, and who is named as corrupt.
+mod members;

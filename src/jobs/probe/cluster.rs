@@ -88,36 +88,46 @@ pub(super) fn room_for_next(config: &Config, survey: &Survey) -> Option<Check> {
     (needed.saturating_add(reserve) > free).then(|| Check::of_error("backup.reserve", &error))
 }
 
-/// All members of the cluster, so that one which is not configured is seen.
-pub(super) async fn members(config: &Config, endpoint: &Endpoint) -> Check {
-    let listed = async {
-        Client::connect(&config.etcd, endpoint)
-            .await?
-            .members()
-            .await
-    }
-    .await;
-    match listed {
-        Ok(members) => {
-            let told = |member: &etcd::Member| {
-                let name = if member.name.is_empty() {
-                    "not started"
-                } else {
-                    &member.name
-                };
-                let role = if member.is_learner { " (learner)" } else { "" };
-                format!("{name}{role} at {}", member.client_urls.join(" "))
-            };
-            let all: Vec<String> = members.iter().map(told).collect();
-            Check::ok(
-                "etcd members",
-                format!(
-                    "{}: {}",
-                    text::counted(all.len(), "member", "members"),
-                    all.join(", ")
-                ),
-            )
-        }
+/// What the member that a backup would ask first says of its cluster, and whether it gives us a
+/// snapshot at all: where auth is on, every call above may be allowed and that one denied.
+pub(super) async fn preferred(config: &Config, endpoint: &Endpoint) -> Vec<Check> {
+    let mut client = match Client::connect(&config.etcd, endpoint).await {
+        Ok(client) => client,
+        Err(error) => return vec![unreachable(endpoint, &error)],
+    };
+    let members = match client.members().await {
+        Ok(members) => known(&members),
         Err(error) => unreachable(endpoint, &error),
-    }
+    };
+    // only its beginning is asked for
+    let snapshot = match client.snapshot(config.etcd.stall_timeout).await {
+        Ok(stream) => Check::ok(
+            "etcd snapshot",
+            format!("{endpoint} offers {}", text::size(stream.announced())),
+        ),
+        Err(error) => unreachable(endpoint, &error),
+    };
+    vec![members, snapshot]
+}
+
+/// All members of the cluster, so that one which is not configured is seen.
+fn known(members: &[etcd::Member]) -> Check {
+    let told = |member: &etcd::Member| {
+        let name = if member.name.is_empty() {
+            "not started"
+        } else {
+            &member.name
+        };
+        let role = if member.is_learner { " (learner)" } else { "" };
+        format!("{name}{role} at {}", member.client_urls.join(" "))
+    };
+    let all: Vec<String> = members.iter().map(told).collect();
+    Check::ok(
+        "etcd members",
+        format!(
+            "{}: {}",
+            text::counted(all.len(), "member", "members"),
+            all.join(", ")
+        ),
+    )
 }

@@ -138,7 +138,7 @@ pub async fn online(config: &Config, now: Timestamp) -> Vec<Check> {
     if let Some(endpoint) = survey.preference().into_iter().next()
         && survey.members.iter().any(|(_, answer)| answer.is_ok())
     {
-        checks.push(cluster::members(config, &endpoint).await);
+        checks.extend(cluster::preferred(config, &endpoint).await);
     }
     checks
 }
