@@ -1,6 +1,7 @@
 //! Tries everything that a backup will need, and changes nothing: the certificates, the directory,
 //! and each member of etcd.
 
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use crate::config::Config;
 use crate::error::{Error, ExitCode, etcd_code};
 use crate::etcd::{self, Client, Endpoint, MemberStatus, Settings, Survey};
 use crate::report::{EXPIRY_WARNING_DAYS, text};
-use crate::store::{Directory, Space};
+use crate::store::{self, Directory, Space};
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -236,7 +237,7 @@ fn validity(key: &str, file: &Path, certificate: &Certificate, now: Timestamp) -
 
 /// A file that nobody but its owner should read.
 fn secret_file(key: &str, file: &Path) -> Check {
-    match std::fs::metadata(file).and_then(|metadata| std::fs::File::open(file).map(|_| metadata)) {
+    match store::open_file(file).and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.mode() & 0o077 != 0 => {
             let message = format!(
                 "{} can be read by others (mode {:04o})",
@@ -250,13 +251,20 @@ fn secret_file(key: &str, file: &Path) -> Check {
             )
         }
         Ok(_) => Check::ok(key, format!("{} is readable and private", file.display())),
-        Err(source) => Check::of_error(
-            key,
-            &Error::Read {
-                path: file.into(),
-                source,
-            },
-        ),
+        Err(error) => {
+            let code = if error.kind() == io::ErrorKind::PermissionDenied {
+                ExitCode::Permission
+            } else {
+                ExitCode::Config
+            };
+            let hint = format!("See what is there with: ls -lL {}", file.display());
+            Check::failed(
+                key,
+                format!("{} cannot be read: {error}", file.display()),
+                Some(hint),
+                code,
+            )
+        }
     }
 }
 
