@@ -27,6 +27,11 @@ use std::fs::File;
 #[must_use]
 pub fn newest_revision(file: &File, length: u64) -> Option<u64> {
     let database = bolt::Database::open(file, length - length % 512).ok()?;
-    let key = database.last_key(kv_hash::BUCKET).ok()??;
-    mvcc::Revision::parse(&key).map(|revision| revision.main)
+    let mut newest = None;
+    database
+        .last_entries(kv_hash::BUCKET, &mut |key, _| {
+            newest = mvcc::Revision::parse(key).map(|revision| revision.main);
+        })
+        .ok()?;
+    newest
 }
