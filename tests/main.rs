@@ -18,3 +18,9 @@ mod support;
 
 /// The support itself: every etcd starts and fills, the fake server is taken for an etcd.
 mod support_proof;
+
+/// Whatever the fuzzers have kept is still read without a panic, and obeys the laws of its reader.
+mod fuzz_replay;
+
+/// The import table, the budgets and the fences hold.
+mod architecture;
