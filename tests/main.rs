@@ -48,3 +48,9 @@ mod live_hash;
 mod login;
 /// Clusters: who is asked first, who stands in, and who is named as corrupt.
 mod members;
+
+/// Whatever the fuzzers have kept is still read without a panic, and obeys the laws of its reader.
+mod fuzz_replay;
+
+/// The import table, the budgets and the fences hold.
+mod architecture;

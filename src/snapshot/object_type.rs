@@ -10,7 +10,7 @@ const OTHER: &str = "other";
 /// The object types met so far, by number.
 #[derive(Default)]
 pub(super) struct ObjectTypes {
-    numbers: HashMap<Box<[u8]>, u32>,
+    numbers: HashMap<Box<str>, u32>,
 }
 
 impl ObjectTypes {
@@ -32,16 +32,14 @@ impl ObjectTypes {
         self.numbers
             .iter()
             .find(|(_, known)| **known == number)
-            .map_or_else(
-                || OTHER.into(),
-                |(name, _)| String::from_utf8_lossy(name).into_owned(),
-            )
+            .map_or_else(|| OTHER.into(), |(name, _)| name.to_string())
     }
 }
 
 /// `/registry/pods` of `/registry/pods/default/web-0`; objects of an API group keep the group's
-/// name (`/registry/cert-manager.io/certificates`).
-fn type_of(key: &[u8]) -> Option<&[u8]> {
+/// name (`/registry/cert-manager.io/certificates`). A name is text: of two that are not, neither can
+/// be shown as itself.
+fn type_of(key: &[u8]) -> Option<&str> {
     const ROOT: &[u8] = b"/registry/";
     let rest = key.strip_prefix(ROOT)?;
     let segment = |from: usize| {
@@ -56,7 +54,8 @@ fn type_of(key: &[u8]) -> Option<&[u8]> {
     } else {
         first
     };
-    (end <= 253).then(|| &key[..ROOT.len() + end])
+    let name = std::str::from_utf8(&key[..ROOT.len() + end]);
+    name.ok().filter(|_| end <= 253)
 }
 
 #[cfg(test)]
@@ -65,23 +64,20 @@ mod tests {
 
     #[test]
     fn a_key_counts_for_its_type_and_group() {
-        let name = |key: &str| {
-            type_of(key.as_bytes()).map(|name| String::from_utf8_lossy(name).into_owned())
-        };
-        assert_eq!(
-            name("/registry/pods/default/web-0").as_deref(),
-            Some("/registry/pods")
-        );
-        assert_eq!(
-            name("/registry/namespaces/default").as_deref(),
-            Some("/registry/namespaces")
-        );
-        assert_eq!(
-            name("/registry/cert-manager.io/certificates/ns/a").as_deref(),
-            Some("/registry/cert-manager.io/certificates")
-        );
-        assert_eq!(name("/registry/compact_rev_key"), None);
-        assert_eq!(name("compact_rev_key"), None);
-        assert_eq!(name(&format!("/registry/{}/x", "a".repeat(300))), None);
+        for (key, name) in [
+            ("/registry/pods/default/web-0", "/registry/pods"),
+            ("/registry/namespaces/default", "/registry/namespaces"),
+            (
+                "/registry/cert-manager.io/certificates/ns/a",
+                "/registry/cert-manager.io/certificates",
+            ),
+        ] {
+            assert_eq!(type_of(key.as_bytes()), Some(name));
+        }
+        let too_long = format!("/registry/{}/x", "a".repeat(300));
+        for key in ["/registry/compact_rev_key", "compact_rev_key", &too_long] {
+            assert_eq!(type_of(key.as_bytes()), None);
+        }
+        assert_eq!(type_of(b"/registry/\xFF/x"), None, "not text");
     }
 }
