@@ -1,3 +1,4 @@
+use super::pem::MAX_FILE;
 use super::*;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
