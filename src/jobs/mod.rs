@@ -3,7 +3,9 @@
 pub mod backup;
 mod live;
 pub mod look;
+mod pki;
 pub mod probe;
+mod receive;
 pub mod verify;
 
 use std::fs::File;
