@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 
 use super::bolt::specimen::{self, Buckets, Layout};
-use super::{CompactedDeletion, Facts, Inspection, newest_revision};
+use super::{CompactedDeletion, Facts, Inspection, head};
 use proptest::prelude::*;
 
 fn no_scratch() -> io::Result<File> {
@@ -265,7 +265,9 @@ proptest! {
         let newest = on_disk.last().map(|entry| entry.at.0);
         prop_assert_eq!(facts.hash, plain_hash(&buckets));
         prop_assert_eq!(facts.revision, newest.unwrap_or(0));
-        prop_assert_eq!(newest_revision(&file, length), newest);
+        let newest = newest.unwrap_or(0).max(compacted);
+        prop_assert_eq!(head(&file, length).map(|head| head.revision), Some(newest));
+        prop_assert_eq!(facts.kv_hash.revision, newest);
         prop_assert_eq!(facts.total_key, store.live() as u64);
         let entries: usize = buckets.values().map(BTreeMap::len).sum();
         prop_assert_eq!(facts.total_entries, entries as u64);

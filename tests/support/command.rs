@@ -247,6 +247,15 @@ impl Host {
         fs::write(&self.config, text).expect("the configuration");
     }
 
+    /// Sets `backup.reserve` in the configuration that was written.
+    pub(crate) fn reserve(&self, reserve: &str) {
+        let text = fs::read_to_string(&self.config).expect("the configuration");
+        let is_reserve = |line: &&str| line.starts_with("reserve = ");
+        let line = text.lines().find(is_reserve).expect("a reserve");
+        let text = text.replace(line, &format!("reserve = \"{reserve}\""));
+        fs::write(&self.config, text).expect("the configuration");
+    }
+
     /// The real binary with these arguments and this host's `--config`.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new(binary());

@@ -4,7 +4,7 @@
 //! (its overflow included) and lies below the high-water mark; keys ascend and stay inside the
 //! bounds that the parent promised.
 
-use super::elements::{Bounds, Elements, Entry, UNBOUNDED, inline_page};
+use super::elements::{Bounds, Child, Elements, Entry, UNBOUNDED, inline_page};
 use super::{BRANCH, Damage, Database, FREELIST, LEAF, NO_FREELIST, PAGE_HEADER, Page, u64_at};
 
 const BUCKET_HEADER: usize = 16;
@@ -105,6 +105,38 @@ impl Database<'_> {
     }
 }
 
+/// A page to visit, and what its parent knows of it.
+#[derive(Clone, Copy)]
+struct Node<'a> {
+    id: u64,
+    bounds: Bounds<'a>,
+    /// Levels that may still lie below it.
+    depth: usize,
+    /// The page's bytes where they have been read already, else nothing.
+    bytes: &'a [u8],
+}
+
+impl Node<'_> {
+    fn root(id: u64) -> Self {
+        Node {
+            id,
+            bounds: UNBOUNDED,
+            depth: MAX_DEPTH,
+            bytes: &[],
+        }
+    }
+}
+
+/// Pages that are read at once where they follow one another.
+const RUN: u64 = 32;
+
+/// How many of these children, from the first on, lie on pages that follow one another.
+fn run(children: &[Child<'_>]) -> u64 {
+    let follow = |pair: &&[Child<'_>]| pair[0].page.checked_add(1) == Some(pair[1].page);
+    let following = children.windows(2).take_while(follow).count() as u64;
+    RUN.min(following + 1)
+}
+
 /// One walk over a database.
 struct Walk<'d, 'f> {
     database: &'d Database<'f>,
@@ -118,7 +150,7 @@ impl Walk<'_, '_> {
     fn root(&mut self, visitor: &mut dyn Visitor) -> Result<(), Damage> {
         let mut buckets: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         let root = self.database.meta.root;
-        self.tree(root, UNBOUNDED, MAX_DEPTH, &mut |entry| {
+        self.tree(Node::root(root), &mut |entry| {
             if !entry.is_bucket {
                 return Err(Damage::Page(
                     root,
@@ -173,7 +205,7 @@ impl Walk<'_, '_> {
                 inline_page(inline).ok_or_else(|| broken("its inline page is not a leaf"))?;
             entries(page, inline, UNBOUNDED, &mut show)?;
         } else {
-            self.tree(root, UNBOUNDED, MAX_DEPTH, &mut show)?;
+            self.tree(Node::root(root), &mut show)?;
         }
         for (name, header) in nested {
             self.bucket(&name, &header, depth - 1, None)?;
@@ -181,50 +213,65 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// The subtree below page `id`.
-    fn tree(
-        &mut self,
-        id: u64,
-        bounds: Bounds<'_>,
-        depth: usize,
-        show: &mut Show<'_>,
-    ) -> Result<(), Damage> {
-        let mut bytes = std::mem::take(&mut self.leaf);
-        let page = self.database.read_page(id, &mut bytes)?;
+    /// The subtree below a page.
+    fn tree(&mut self, node: Node<'_>, show: &mut Show<'_>) -> Result<(), Damage> {
+        let Node { id, depth, .. } = node;
+        let mut buffer = std::mem::take(&mut self.leaf);
+        let read = match node.bytes {
+            [] => None,
+            bytes => Some((self.database.header(id, bytes)?, bytes)),
+        };
+        let (page, bytes) = match read {
+            Some((page, bytes)) if page.pages == 1 => (page, bytes),
+            _ => (self.database.read_page(id, &mut buffer)?, &buffer[..]),
+        };
         self.seen.insert(id, page.pages)?;
         match page.flags {
-            LEAF => {
-                let is_root = depth == MAX_DEPTH;
-                if page.count == 0 && !is_root {
-                    return Err(Damage::Page(id, "is an empty leaf".into()));
-                }
-                entries(page, &bytes, bounds, show)?;
-                self.leaf = bytes;
-                Ok(())
+            LEAF if page.count == 0 && depth < MAX_DEPTH => {
+                return Err(Damage::Page(id, "is an empty leaf".into()));
             }
-            BRANCH if depth == 0 => Err(too_deep(id)),
-            BRANCH => self.branch(page, &bytes, bounds, (depth, show)),
-            _ => Err(wrong_type(page)),
+            LEAF => entries(page, bytes, node.bounds, show)?,
+            BRANCH if depth == 0 => return Err(too_deep(id)),
+            BRANCH => return self.branch(page, Node { bytes, ..node }, show),
+            _ => return Err(wrong_type(page)),
         }
+        self.leaf = buffer;
+        Ok(())
     }
 
     /// A branch page's children, each held to the bounds that its neighbours' keys give.
-    fn branch(
-        &mut self,
-        page: Page,
-        bytes: &[u8],
-        bounds: Bounds<'_>,
-        (depth, show): (usize, &mut Show<'_>),
-    ) -> Result<(), Damage> {
-        let mut elements = Elements::new(page, bytes, bounds);
-        let mut next = Some(elements.child()?.ok_or_else(|| empty_branch(page))?);
-        while let Some(child) = next {
-            next = elements.child()?;
-            let bounds = Bounds {
-                from: child.key,
-                to: next.map_or(bounds.to, |next| Some(next.key)),
+    fn branch(&mut self, page: Page, node: Node<'_>, show: &mut Show<'_>) -> Result<(), Damage> {
+        let mut elements = Elements::new(page, node.bytes, node.bounds);
+        let mut children = Vec::new();
+        while let Some(child) = elements.child()? {
+            children.push(child);
+        }
+        if children.is_empty() {
+            return Err(empty_branch(page));
+        }
+        let size = self.database.page_size() as usize;
+        let (mut first, mut ahead) = (0, Vec::new());
+        for (index, Child { key, page: id }) in children.iter().enumerate() {
+            let mut place = id
+                .checked_sub(first)
+                .and_then(|pages| usize::try_from(pages).ok());
+            if place.is_none_or(|place| place >= ahead.len() / size) {
+                (first, place) = (*id, Some(0));
+                self.database
+                    .read_run(first, run(&children[index..]), &mut ahead)?;
+            }
+            let at = place.unwrap_or(0) * size;
+            let to = children.get(index + 1).map(|next| next.key);
+            let child = Node {
+                id: *id,
+                bounds: Bounds {
+                    from: key,
+                    to: to.or(node.bounds.to),
+                },
+                depth: node.depth - 1,
+                bytes: ahead.get(at..at + size).unwrap_or_default(),
             };
-            self.tree(child.page, bounds, depth - 1, show)?;
+            self.tree(child, show)?;
         }
         Ok(())
     }
