@@ -1,20 +1,20 @@
-//! Takes one backup: stream, prove, publish. What is not proven is not called a backup.
+//! Takes one backup: stream, prove, keep the CA, publish. What is not proven is not called a backup.
 
 use std::fs::File;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 
 use super::live::{self, Agreement};
-use super::{blocking, scratch_in};
+use super::receive::receive;
+use super::{blocking, pki, scratch_in};
 use crate::catalog::{
     self, BackupId, Catalog, Manifest, Outcome, Proof, Source, Step, Stored, Trigger,
 };
 use crate::config::Config;
 use crate::error::Error;
-use crate::etcd::{Client, Endpoint, LiveHash, MemberStatus, SnapshotStream, Survey};
-use crate::snapshot::{self, Digests, Inspection, Spool};
+use crate::etcd::{Client, Endpoint, LiveHash, MemberStatus, Survey};
+use crate::snapshot::{self, Digests, Inspection};
 use crate::store::{Directory, Draft, Lock};
 
 /// What comes from outside: why, when, and who wants to know how far it is.
@@ -46,10 +46,6 @@ pub enum Progress {
     },
 }
 
-/// Bytes that travel from the network to the disk at once.
-const BUFFER: usize = 1 << 20;
-/// Buffers under way: what memory a backup takes, whatever its size.
-const BUFFERS: usize = 4;
 /// How often a snapshot is taken again because a compaction kept the members from confirming it.
 const COMPACTION_RETRIES: usize = 2;
 
@@ -69,10 +65,12 @@ pub async fn backup(config: &Config, run: &Run<'_>) -> Result<Manifest, Error> {
             directory.path().display()
         );
     }
+    pki::remove_leftovers(&directory);
     let survey = Box::pin(Survey::take(&config.etcd)).await;
     let taken = first_good(config, &directory, &survey, run).await?;
     let id = catalog.free_id(BackupId::at(started));
-    let manifest = taken.manifest(id, run.trigger, started, (run.clock)());
+    let mut manifest = taken.manifest(id, run.trigger, started, (run.clock)());
+    pki::keep(config, &directory, &mut manifest);
     taken.publish(catalog, &manifest)?;
     Ok(manifest)
 }
@@ -99,26 +97,32 @@ async fn first_good<'d>(
     let mut failures = Vec::new();
     for endpoint in survey.preference() {
         match from_member(config, directory, &endpoint, run).await {
-            Ok(taken) if taken.agreement.outcome() != Outcome::Failed => return Ok(taken),
+            Ok(taken) if taken.agreement.outcome() != Outcome::Failed => {
+                failures.iter().for_each(passed_over);
+                return Ok(taken);
+            }
             Ok(taken) => {
-                tracing::error!(
-                    "the snapshot from {endpoint} is contradicted: {}",
-                    taken.agreement
-                );
+                let contradiction = &taken.agreement;
+                tracing::error!("the snapshot from {endpoint} is contradicted: {contradiction}");
                 doubtful.get_or_insert(taken);
             }
-            Err(error) if error.is_of_one_member() => {
-                tracing::warn!("{}", error.in_a_line());
-                failures.push(error);
-            }
+            Err(error) if error.is_of_one_member() => failures.push(error),
             Err(error) => return Err(error),
         }
     }
     match (doubtful, failures.len()) {
-        (Some(doubtful), _) => Ok(doubtful),
+        (Some(doubtful), _) => {
+            failures.iter().for_each(passed_over);
+            Ok(doubtful)
+        }
         (None, 1) => Err(failures.remove(0)),
         (None, _) => Err(Error::Members(failures)),
     }
+}
+
+/// A member that failed where another did not: the backup is there, but somebody should look.
+fn passed_over(failure: &Error) {
+    tracing::warn!("{}; another member served", failure.in_a_line());
 }
 
 /// One member's snapshot; taken again where a compaction kept every member from confirming it.
@@ -169,81 +173,6 @@ async fn attempt<'d>(
         agreement,
         live_hash: config.etcd.live_hash,
     })
-}
-
-/// Moves the stream to the disk: the network is read here, hashing and writing happen beside it.
-async fn receive(
-    stream: &mut SnapshotStream,
-    (config, directory): (&Config, &Directory),
-    draft: &Draft<'_>,
-    run: &Run<'_>,
-) -> Result<(File, Digests), Error> {
-    let failed = |source| Error::Spool {
-        path: directory.path().into(),
-        source,
-    };
-    let mut first = Vec::with_capacity(BUFFER);
-    if let Some(bytes) = stream.next().await? {
-        first.extend_from_slice(bytes);
-    }
-    require_room(config, directory, stream.announced())?;
-    let mut spool = Spool::new(draft.file()?);
-    spool.reserve(stream.announced()).map_err(failed)?;
-    let (sender, mut buffers) = mpsc::channel::<Vec<u8>>(BUFFERS);
-    let writer = blocking(move || {
-        while let Some(buffer) = buffers.blocking_recv() {
-            spool.write(&buffer)?;
-        }
-        Ok(spool.finish())
-    });
-    let (received, written) = tokio::join!(forward(stream, first, sender, run), writer);
-    // where the disk failed, the stream only ended because of it
-    let written = written?.map_err(failed)?;
-    received?;
-    Ok(written)
-}
-
-/// Hands the stream's bytes to the writer in large buffers, to the end or until the writer is gone.
-async fn forward(
-    stream: &mut SnapshotStream,
-    mut buffer: Vec<u8>,
-    writer: mpsc::Sender<Vec<u8>>,
-    run: &Run<'_>,
-) -> Result<(), Error> {
-    let (endpoint, announced) = (stream.endpoint().clone(), stream.announced());
-    let mut received = buffer.len() as u64;
-    while let Some(bytes) = stream.next().await? {
-        received += bytes.len() as u64;
-        if buffer.len() + bytes.len() > BUFFER {
-            let full = std::mem::replace(&mut buffer, Vec::with_capacity(BUFFER));
-            if writer.send(full).await.is_err() {
-                return Ok(());
-            }
-        }
-        buffer.extend_from_slice(bytes);
-        (run.progress)(&Progress::Receiving {
-            endpoint: endpoint.clone(),
-            received,
-            announced,
-        });
-    }
-    // the writer's own result tells where it stopped early
-    let _ = writer.send(buffer).await;
-    Ok(())
-}
-
-/// Refuses a backup that the disk could not hold, before a byte of it is written.
-fn require_room(config: &Config, directory: &Directory, needed: u64) -> Result<(), Error> {
-    let (free, reserve) = (directory.space()?.free, config.backup.reserve);
-    if needed.saturating_add(reserve) > free {
-        return Err(Error::Space {
-            path: directory.path().into(),
-            needed,
-            free,
-            reserve,
-        });
-    }
-    Ok(())
 }
 
 /// Walks the database and asks the members for their hash of it, while the bytes become durable.
@@ -342,6 +271,8 @@ impl Taken<'_> {
                 },
             ],
             contradicting_members: self.agreement.differing(),
+            pki: None,
+            pki_problems: Vec::new(),
             facts,
             started,
             finished,

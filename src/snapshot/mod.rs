@@ -8,7 +8,10 @@ mod facts;
 mod inspection;
 mod kv_hash;
 mod mvcc;
+mod object_type;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod trailer;
 
 pub use bolt::Damage;
@@ -16,7 +19,9 @@ pub use facts::{Facts, Member, TypeCount};
 pub use inspection::Inspection;
 pub use kv_hash::{CompactedDeletion, KvHash};
 pub use spool::{Spool, digest, release_cache};
-pub use trailer::{Digests, Mismatch, Sha256};
+pub use trailer::{Digests, Mismatch};
+
+pub use crate::sha256::Sha256;
 
 use std::fs::File;
 
