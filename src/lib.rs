@@ -22,3 +22,5 @@ pub mod config;
 pub mod error;
 
 pub mod jobs;
+
+pub mod daemon;
