@@ -11,8 +11,9 @@ use super::{Context, block_on, show};
 /// Take, prove and keep one backup now
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The snapshot is proven before it is called a backup: by the SHA-256 that etcd appends, by a walk over
-every page, and by the members' own hash of the keys. Exit code 65: it is kept, but not verified.
+The snapshot is proven before it is called a backup: by the SHA-256 that etcd appends, by a walk
+over every page, and by the members' own hash of the keys. Exit code 65: it is kept, but not
+verified.
 
 Example:
   hypercloud-etcd backup --json | jq -r .id")]
@@ -25,6 +26,9 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<ExitCode, Error> {
         let config = context.config()?;
+        for problem in &config.warnings {
+            tracing::warn!("{}: {problem}", context.config.display());
+        }
         let output = &context.output;
         let progress = |progress: &Progress| match progress {
             Progress::Receiving {

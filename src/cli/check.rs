@@ -11,8 +11,8 @@ use super::{Context, block_on, is_error};
 /// Find everything that would keep a backup from being made
 #[derive(Debug, Args)]
 #[command(after_help = "\
-All problems of the configuration at once; then the certificates, the directory and each member of etcd.
-Changes nothing.
+All problems of the configuration at once; then the certificates, the directory and each member
+of etcd. Changes nothing.
 
 Example:
   hypercloud-etcd check --offline")]
@@ -81,10 +81,7 @@ fn lines(check: &Check) -> String {
         Finding::Warning => "warning",
         Finding::Failed => "FAILED ",
     };
-    let hint = check
-        .hint
-        .iter()
-        .map(|hint| format!("         hint: {hint}\n"))
-        .collect::<String>();
+    let hint = check.hint.as_ref();
+    let hint = hint.map_or_else(String::new, |hint| format!("         hint: {hint}\n"));
     format!("{result}  {}: {}\n{hint}", check.name, check.message)
 }

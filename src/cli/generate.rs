@@ -113,5 +113,5 @@ fn roff(text: &str) -> String {
     text.replace('\\', "\\e")
         .replace('-', "\\-")
         .replace('\n', " ")
-        .replace("\"", "\\(dq")
+        .replace('"', "\\(dq")
 }

@@ -75,13 +75,9 @@ struct Context {
 }
 
 impl Context {
-    /// The configuration; what it says in vain is told once, here.
+    /// The configuration.
     fn config(&self) -> Result<Config, Error> {
-        let config = config::load(&self.config)?;
-        for problem in &config.warnings {
-            tracing::warn!("{}: {problem}", self.config.display());
-        }
-        Ok(config)
+        Ok(config::load(&self.config)?)
     }
 
     /// The time: the one place where the command line reads the clock.

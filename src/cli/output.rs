@@ -55,9 +55,7 @@ impl Output {
         self.end_progress();
         let mut text = format!("error: {error}\n");
         if let Error::Config(config::Error::Problems { problems, .. }) = error {
-            problems
-                .iter()
-                .for_each(|problem| text.push_str(&problem_lines(problem)));
+            text.extend(problems.iter().map(problem_lines));
         }
         for cause in error.causes() {
             text.push_str(&indented("cause", &cause));

@@ -69,20 +69,14 @@ impl Arguments {
     }
 
     fn schedule(&self, context: &Context) -> Result<Schedule, Error> {
-        let (text, timezone) = match &self.expression {
-            Some(expression) => (
-                expression.clone(),
-                self.timezone.clone().unwrap_or_else(|| "UTC".into()),
-            ),
-            None => {
-                let configured = context.config()?.schedule;
-                let timezone = self
-                    .timezone
-                    .clone()
-                    .unwrap_or_else(|| configured.timezone().into());
-                (configured.text().into(), timezone)
-            }
-        };
-        Ok(Schedule::parse(&text, &timezone)?)
+        let zone = self.timezone.as_deref();
+        if let Some(expression) = &self.expression {
+            return Ok(Schedule::parse(expression, zone.unwrap_or("UTC"))?);
+        }
+        let configured = context.config()?.schedule;
+        match zone {
+            Some(zone) => Ok(Schedule::parse(configured.text(), zone)?),
+            None => Ok(configured),
+        }
     }
 }

@@ -16,8 +16,11 @@ use super::{Context, output};
 /// Show one backup, or what any snapshot file holds
 #[derive(Debug, Args)]
 #[command(after_help = "\
-SELECTOR: an id (20261122T060000Z) or the beginning of one, latest, latest~2 (two before it),
-@2026-11-20T10:00:00Z (the newest at or before that time), r123456 (the newest of at most that revision).
+SELECTOR:
+  20261122T060000Z        the backup of that id, or of an id that begins so
+  latest, latest~2        the newest, or two before it
+  @2026-11-20T10:00:00Z   the newest that began at or before that time
+  r123456                 the newest whose revision is at most that
 
 Examples:
   hypercloud-etcd show latest
@@ -108,6 +111,9 @@ pub(super) fn manifest(backup: &Manifest, now: Timestamp) -> String {
     text
 }
 
+/// Types that a person is shown; the largest.
+const SHOWN: usize = 8;
+
 fn facts(facts: &Facts, size: u64) -> String {
     let mut text = String::new();
     let version = if facts.version.is_empty() {
@@ -142,7 +148,6 @@ fn facts(facts: &Facts, size: u64) -> String {
     line(&mut text, "members", &members.join(", "));
     let mut types: Vec<_> = facts.types.iter().collect();
     types.sort_by_key(|(name, count)| (std::cmp::Reverse(count.bytes), name.as_str()));
-    const SHOWN: usize = 8;
     let rows: Vec<Vec<String>> = types
         .iter()
         .take(SHOWN)

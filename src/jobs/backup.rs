@@ -46,10 +46,11 @@ pub enum Progress {
     },
 }
 
-/// Bytes that travel from the network to the disk at once.
-const BUFFER: usize = 1 << 20;
+/// Bytes that travel from the network to the disk at once: few calls, yet still in the processor's
+/// cache when they are written after they were hashed.
+const BUFFER: usize = 256 << 10;
 /// Buffers under way: what memory a backup takes, whatever its size.
-const BUFFERS: usize = 4;
+const BUFFERS: usize = 8;
 /// How often a snapshot is taken again because a compaction kept the members from confirming it.
 const COMPACTION_RETRIES: usize = 2;
 
@@ -99,26 +100,32 @@ async fn first_good<'d>(
     let mut failures = Vec::new();
     for endpoint in survey.preference() {
         match from_member(config, directory, &endpoint, run).await {
-            Ok(taken) if taken.agreement.outcome() != Outcome::Failed => return Ok(taken),
+            Ok(taken) if taken.agreement.outcome() != Outcome::Failed => {
+                failures.iter().for_each(passed_over);
+                return Ok(taken);
+            }
             Ok(taken) => {
-                tracing::error!(
-                    "the snapshot from {endpoint} is contradicted: {}",
-                    taken.agreement
-                );
+                let contradiction = &taken.agreement;
+                tracing::error!("the snapshot from {endpoint} is contradicted: {contradiction}");
                 doubtful.get_or_insert(taken);
             }
-            Err(error) if error.is_of_one_member() => {
-                tracing::warn!("{}", error.in_a_line());
-                failures.push(error);
-            }
+            Err(error) if error.is_of_one_member() => failures.push(error),
             Err(error) => return Err(error),
         }
     }
     match (doubtful, failures.len()) {
-        (Some(doubtful), _) => Ok(doubtful),
+        (Some(doubtful), _) => {
+            failures.iter().for_each(passed_over);
+            Ok(doubtful)
+        }
         (None, 1) => Err(failures.remove(0)),
         (None, _) => Err(Error::Members(failures)),
     }
+}
+
+/// A member that failed where another did not: the backup is there, but somebody should look.
+fn passed_over(failure: &Error) {
+    tracing::warn!("{}; another member served", failure.in_a_line());
 }
 
 /// One member's snapshot; taken again where a compaction kept every member from confirming it.
@@ -189,14 +196,19 @@ async fn receive(
     require_room(config, directory, stream.announced())?;
     let mut spool = Spool::new(draft.file()?);
     spool.reserve(stream.announced()).map_err(failed)?;
-    let (sender, mut buffers) = mpsc::channel::<Vec<u8>>(BUFFERS);
+    let (full, mut to_write) = mpsc::channel::<Vec<u8>>(BUFFERS);
+    let (empty, to_fill) = mpsc::channel::<Vec<u8>>(BUFFERS);
     let writer = blocking(move || {
-        while let Some(buffer) = buffers.blocking_recv() {
+        while let Some(mut buffer) = to_write.blocking_recv() {
             spool.write(&buffer)?;
+            buffer.clear();
+            // one more than are needed is let go
+            let _ = empty.try_send(buffer);
         }
         Ok(spool.finish())
     });
-    let (received, written) = tokio::join!(forward(stream, first, sender, run), writer);
+    let forwarded = forward(stream, first, (full, to_fill), run);
+    let (received, written) = tokio::join!(forwarded, writer);
     // where the disk failed, the stream only ended because of it
     let written = written?.map_err(failed)?;
     received?;
@@ -207,28 +219,37 @@ async fn receive(
 async fn forward(
     stream: &mut SnapshotStream,
     mut buffer: Vec<u8>,
-    writer: mpsc::Sender<Vec<u8>>,
+    (full, mut empty): (mpsc::Sender<Vec<u8>>, mpsc::Receiver<Vec<u8>>),
     run: &Run<'_>,
 ) -> Result<(), Error> {
     let (endpoint, announced) = (stream.endpoint().clone(), stream.announced());
-    let mut received = buffer.len() as u64;
+    let mut progress = Progress::Receiving {
+        endpoint,
+        received: 0,
+        announced,
+    };
+    let mut total = buffer.len() as u64;
     while let Some(bytes) = stream.next().await? {
-        received += bytes.len() as u64;
+        total += bytes.len() as u64;
         if buffer.len() + bytes.len() > BUFFER {
-            let full = std::mem::replace(&mut buffer, Vec::with_capacity(BUFFER));
-            if writer.send(full).await.is_err() {
+            let spare = empty.try_recv();
+            let next = spare.unwrap_or_else(|_| Vec::with_capacity(BUFFER));
+            if full
+                .send(std::mem::replace(&mut buffer, next))
+                .await
+                .is_err()
+            {
                 return Ok(());
             }
         }
         buffer.extend_from_slice(bytes);
-        (run.progress)(&Progress::Receiving {
-            endpoint: endpoint.clone(),
-            received,
-            announced,
-        });
+        if let Progress::Receiving { received, .. } = &mut progress {
+            *received = total;
+        }
+        (run.progress)(&progress);
     }
     // the writer's own result tells where it stopped early
-    let _ = writer.send(buffer).await;
+    let _ = full.send(buffer).await;
     Ok(())
 }
 

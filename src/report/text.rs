@@ -5,22 +5,15 @@ use jiff::SignedDuration;
 /// Bytes in decimal units, as `etcdutl` prints them: `412 MB`, `1.3 GB`.
 #[must_use]
 pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut tenths = bytes.saturating_mul(10);
-    let mut unit = 0;
-    // rounding may carry into the next unit
-    while (tenths + 500) / 1000 >= 10_000 && unit + 1 < UNITS.len() {
-        tenths = (tenths + 500) / 1000;
-        unit += 1;
-    }
-    let tenths = (tenths + 500) / 1000;
-    if tenths < 100 {
-        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let unit = (bytes.max(1).ilog10() / 3) as usize;
+    let base = 1000_u128.pow(bytes.max(1).ilog10() / 3);
+    let tenths = (u128::from(bytes) * 10 + base / 2) / base;
+    let name = UNITS[unit];
+    if unit > 0 && tenths < 100 {
+        format!("{}.{} {name}", tenths / 10, tenths % 10)
     } else {
-        format!("{} {}", (tenths + 5) / 10, UNITS[unit])
+        format!("{} {name}", (tenths + 5) / 10)
     }
 }
 

@@ -64,7 +64,8 @@ pub(super) fn compute(
         superseded,
         compact_revision,
         rule,
-        hash: 0,
+        // also the hash of a store that has no such bucket
+        hash: crc32c::crc32c(BUCKET),
         ordinal: 0,
         is_key_bucket: false,
     };
@@ -98,9 +99,6 @@ impl Pass<'_> {
 impl Visitor for Pass<'_> {
     fn bucket(&mut self, name: &[u8]) -> Result<(), Damage> {
         self.is_key_bucket = name == BUCKET;
-        if self.is_key_bucket {
-            self.hash = crc32c::crc32c(name);
-        }
         Ok(())
     }
 

@@ -9,6 +9,8 @@ mod inspection;
 mod kv_hash;
 mod mvcc;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod trailer;
 
 pub use bolt::Damage;

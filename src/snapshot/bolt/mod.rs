@@ -4,6 +4,11 @@
 //! the reader panic, nor loop, nor allocate more than the file holds. The format is that of bolt
 //! and bbolt 1.3 to 1.5 (`page.go`, `meta.go`, `bucket.go`).
 
+mod elements;
+#[cfg(test)]
+pub(super) mod specimen;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use walk::Visitor;
@@ -167,21 +172,7 @@ impl<'f> Database<'f> {
         }
         buffer.resize(self.meta.page_size as usize, 0);
         read_at(self.file, buffer, id * page_size, self.size())?;
-        let page = Page {
-            id: u64_at(buffer, 0),
-            flags: u16_at(buffer, 8),
-            count: usize::from(u16_at(buffer, 10)),
-            pages: u64::from(u32_at(buffer, 12)) + 1,
-        };
-        if page.id != id {
-            return Err(Damage::Page(id, format!("carries the number {}", page.id)));
-        }
-        if page.pages > self.meta.high_water - id {
-            return Err(Damage::Page(
-                id,
-                format!("its {} pages reach beyond the high-water mark", page.pages),
-            ));
-        }
+        let page = self.header(id, buffer)?;
         if page.pages > 1 {
             // the file is at least this long, so the claim is backed by bytes
             let length = usize::try_from(page.pages * page_size)
@@ -194,6 +185,39 @@ impl<'f> Database<'f> {
                 (id + 1) * page_size,
                 self.size(),
             )?;
+        }
+        Ok(page)
+    }
+
+    /// Reads several pages that follow one another into `buffer`, to be looked at one by one.
+    fn read_run(&self, first: u64, count: u64, buffer: &mut Vec<u8>) -> Result<(), Damage> {
+        let page_size = self.meta.page_size as usize;
+        let end = first.saturating_add(count).min(self.meta.high_water);
+        let pages = usize::try_from(end.saturating_sub(first)).unwrap_or(0);
+        buffer.resize(pages * page_size, 0);
+        if pages == 0 {
+            // a page that is not there is told when it is read by itself
+            return Ok(());
+        }
+        read_at(self.file, buffer, first * page_size as u64, self.size())
+    }
+
+    /// The header of page `id`, whose first bytes these are.
+    fn header(&self, id: u64, bytes: &[u8]) -> Result<Page, Damage> {
+        let page = Page {
+            id: u64_at(bytes, 0),
+            flags: u16_at(bytes, 8),
+            count: usize::from(u16_at(bytes, 10)),
+            pages: u64::from(u32_at(bytes, 12)) + 1,
+        };
+        if page.id != id {
+            return Err(Damage::Page(id, format!("carries the number {}", page.id)));
+        }
+        if page.pages > self.meta.high_water.saturating_sub(id) {
+            return Err(Damage::Page(
+                id,
+                format!("its {} pages reach beyond the high-water mark", page.pages),
+            ));
         }
         Ok(page)
     }

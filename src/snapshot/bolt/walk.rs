@@ -4,14 +4,10 @@
 //! (its overflow included) and lies below the high-water mark; keys ascend and stay inside the
 //! bounds that the parent promised.
 
-use super::{
-    BRANCH, Damage, Database, ELEMENT, FREELIST, LEAF, NO_FREELIST, PAGE_HEADER, Page, u16_at,
-    u32_at, u64_at,
-};
+use super::elements::{Bounds, Child, Elements, Entry, UNBOUNDED, inline_page};
+use super::{BRANCH, Damage, Database, FREELIST, LEAF, NO_FREELIST, PAGE_HEADER, Page, u64_at};
 
 const BUCKET_HEADER: usize = 16;
-const BUCKET_FLAG: u32 = 0x01;
-const MAX_KEY: usize = 32_768;
 /// A tree of this depth would hold more pages than a `u64` can number.
 const MAX_DEPTH: usize = 32;
 
@@ -49,76 +45,94 @@ impl Database<'_> {
         walk.root(visitor)
     }
 
-    /// The last key of a top-level bucket, found by the right-most path alone: a quick look that
+    /// The last key of a top-level bucket, found on the path to it alone: a quick look that
     /// proves nothing.
     ///
     /// # Errors
     /// [`Damage`] in one of the pages on that path.
     pub fn last_key(&self, bucket: &[u8]) -> Result<Option<Vec<u8>>, Damage> {
         let mut header = None;
-        self.last_leaf(self.meta.root, &mut |name, value| {
-            if name == bucket {
-                header = Some(value.to_vec());
+        self.leaf(self.meta.root, Some(bucket), &mut |entry| {
+            if entry.key == bucket {
+                header = Some(entry.value.to_vec());
             }
+            Ok(())
         })?;
         let mut last = None;
+        let mut show = |entry: Entry<'_>| {
+            last = Some(entry.key.to_vec());
+            Ok(())
+        };
         let root = header
             .as_deref()
             .and_then(|header| header.get(..8))
             .map_or(0, |head| u64_at(head, 0));
         if root != 0 {
-            self.last_leaf(root, &mut |key, _| last = Some(key.to_vec()))?;
+            self.leaf(root, None, &mut show)?;
         } else if let Some(inline) = header
             .as_deref()
             .and_then(|header| header.get(BUCKET_HEADER..))
             && let Some(page) = inline_page(inline)
         {
-            leaf_entries(page, inline, UNBOUNDED, &mut |key, _, _| {
-                last = Some(key.to_vec());
-                Ok(())
-            })?;
+            entries(page, inline, UNBOUNDED, &mut show)?;
         }
         Ok(last)
     }
 
-    /// Shows the entries of the right-most leaf below page `id`.
-    fn last_leaf(&self, mut id: u64, show: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Damage> {
+    /// Shows the entries of one leaf below page `id`: that where `key` belongs, or the last.
+    fn leaf(&self, mut id: u64, key: Option<&[u8]>, show: &mut Show<'_>) -> Result<(), Damage> {
         let mut bytes = Vec::new();
         for _ in 0..=MAX_DEPTH {
             let page = self.read_page(id, &mut bytes)?;
-            if page.flags == LEAF {
-                return leaf_entries(page, &bytes, UNBOUNDED, &mut |key, value, _| {
-                    show(key, value);
-                    Ok(())
-                });
+            match page.flags {
+                LEAF => return entries(page, &bytes, UNBOUNDED, show),
+                BRANCH => {}
+                _ => return Err(wrong_type(page)),
             }
-            let last = page
-                .count
-                .checked_sub(1)
-                .map(|index| PAGE_HEADER + index * ELEMENT);
-            let head = last.and_then(|at| bytes.get(at..at + ELEMENT));
-            id = head
-                .map(|head| u64_at(head, 8))
-                .ok_or_else(|| overrun(page, 0))?;
+            let mut elements = Elements::new(page, &bytes, UNBOUNDED);
+            let mut chosen = None;
+            while let Some(child) = elements.child()? {
+                if chosen.is_none() || key.is_none_or(|key| child.key <= key) {
+                    chosen = Some(child.page);
+                }
+            }
+            id = chosen.ok_or_else(|| empty_branch(page))?;
         }
-        Err(Damage::Page(
-            id,
-            "lies too deep for a tree of this format".into(),
-        ))
+        Err(too_deep(id))
     }
 }
 
-/// The keys that a subtree may hold: at least `from`, below `to`.
+/// A page to visit, and what its parent knows of it.
 #[derive(Clone, Copy)]
-struct Bounds<'a> {
-    from: &'a [u8],
-    to: Option<&'a [u8]>,
+struct Node<'a> {
+    id: u64,
+    bounds: Bounds<'a>,
+    /// Levels that may still lie below it.
+    depth: usize,
+    /// The page's bytes where they have been read already, else nothing.
+    bytes: &'a [u8],
 }
 
-const UNBOUNDED: Bounds<'static> = Bounds {
-    from: &[],
-    to: None,
-};
+impl Node<'_> {
+    fn root(id: u64) -> Self {
+        Node {
+            id,
+            bounds: UNBOUNDED,
+            depth: MAX_DEPTH,
+            bytes: &[],
+        }
+    }
+}
+
+/// Pages that are read at once where they follow one another.
+const RUN: u64 = 32;
+
+/// How many of these children, from the first on, lie on pages that follow one another.
+fn run(children: &[Child<'_>]) -> u64 {
+    let follow = |pair: &&[Child<'_>]| pair[0].page.checked_add(1) == Some(pair[1].page);
+    let following = children.windows(2).take_while(follow).count() as u64;
+    RUN.min(following + 1)
+}
 
 /// One walk over a database.
 struct Walk<'d, 'f> {
@@ -133,14 +147,14 @@ impl Walk<'_, '_> {
     fn root(&mut self, visitor: &mut dyn Visitor) -> Result<(), Damage> {
         let mut buckets: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         let root = self.database.meta.root;
-        self.tree(root, UNBOUNDED, MAX_DEPTH, &mut |name, value, is_bucket| {
-            if !is_bucket {
+        self.tree(Node::root(root), &mut |entry| {
+            if !entry.is_bucket {
                 return Err(Damage::Page(
                     root,
                     "the root holds an entry that is not a bucket".into(),
                 ));
             }
-            buckets.push((name.to_vec(), value.to_vec()));
+            buckets.push((entry.key.to_vec(), entry.value.to_vec()));
             Ok(())
         })?;
         // a stable sort: the rest stays in order
@@ -172,21 +186,23 @@ impl Walk<'_, '_> {
             .map(|(head, inline)| (u64_at(head, 0), inline))
             .ok_or_else(|| broken("its header is too short"))?;
         let mut nested: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        let mut show = |key: &[u8], value: &[u8], is_bucket: bool| {
-            if is_bucket {
+        let mut show = |entry: Entry<'_>| {
+            let (key, mut value) = (entry.key, entry.value);
+            if entry.is_bucket {
                 nested.push((key.to_vec(), value.to_vec()));
+                value = &[];
             }
             match visitor.as_deref_mut() {
-                Some(visitor) => visitor.entry(key, if is_bucket { &[] } else { value }),
+                Some(visitor) => visitor.entry(key, value),
                 None => Ok(()),
             }
         };
         if root == 0 {
             let page =
                 inline_page(inline).ok_or_else(|| broken("its inline page is not a leaf"))?;
-            leaf_entries(page, inline, UNBOUNDED, &mut show)?;
+            entries(page, inline, UNBOUNDED, &mut show)?;
         } else {
-            self.tree(root, UNBOUNDED, MAX_DEPTH, &mut show)?;
+            self.tree(Node::root(root), &mut show)?;
         }
         for (name, header) in nested {
             self.bucket(&name, &header, depth - 1, None)?;
@@ -194,72 +210,65 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// The subtree below page `id`.
-    fn tree(
-        &mut self,
-        id: u64,
-        bounds: Bounds<'_>,
-        depth: usize,
-        show: &mut Show<'_>,
-    ) -> Result<(), Damage> {
-        let mut bytes = std::mem::take(&mut self.leaf);
-        let page = self.database.read_page(id, &mut bytes)?;
+    /// The subtree below a page.
+    fn tree(&mut self, node: Node<'_>, show: &mut Show<'_>) -> Result<(), Damage> {
+        let Node { id, depth, .. } = node;
+        let mut buffer = std::mem::take(&mut self.leaf);
+        let read = match node.bytes {
+            [] => None,
+            bytes => Some((self.database.header(id, bytes)?, bytes)),
+        };
+        let (page, bytes) = match read {
+            Some((page, bytes)) if page.pages == 1 => (page, bytes),
+            _ => (self.database.read_page(id, &mut buffer)?, &buffer[..]),
+        };
         self.seen.insert(id, page.pages)?;
         match page.flags {
-            LEAF => {
-                let is_root = depth == MAX_DEPTH;
-                if page.count == 0 && !is_root {
-                    return Err(Damage::Page(id, "is an empty leaf".into()));
-                }
-                leaf_entries(page, &bytes, bounds, show)?;
-                self.leaf = bytes;
-                Ok(())
+            LEAF if page.count == 0 && depth < MAX_DEPTH => {
+                return Err(Damage::Page(id, "is an empty leaf".into()));
             }
-            BRANCH if depth == 0 => Err(Damage::Page(
-                id,
-                "lies too deep for a tree of this format".into(),
-            )),
-            BRANCH => self.branch(page, &bytes, bounds, (depth, show)),
-            flags => Err(Damage::Page(
-                id,
-                format!("is neither a branch nor a leaf (flags {flags:#x})"),
-            )),
+            LEAF => entries(page, bytes, node.bounds, show)?,
+            BRANCH if depth == 0 => return Err(too_deep(id)),
+            BRANCH => return self.branch(page, Node { bytes, ..node }, show),
+            _ => return Err(wrong_type(page)),
         }
+        self.leaf = buffer;
+        Ok(())
     }
 
     /// A branch page's children, each held to the bounds that its neighbours' keys give.
-    fn branch(
-        &mut self,
-        page: Page,
-        bytes: &[u8],
-        bounds: Bounds<'_>,
-        (depth, show): (usize, &mut Show<'_>),
-    ) -> Result<(), Damage> {
-        if page.count == 0 {
-            return Err(Damage::Page(page.id, "is an empty branch".into()));
+    fn branch(&mut self, page: Page, node: Node<'_>, show: &mut Show<'_>) -> Result<(), Damage> {
+        let mut elements = Elements::new(page, node.bytes, node.bounds);
+        let mut children = Vec::new();
+        while let Some(child) = elements.child()? {
+            children.push(child);
         }
-        let element = |index: usize| -> Result<(&[u8], u64), Damage> {
-            let at = PAGE_HEADER + index * ELEMENT;
-            let head = bytes
-                .get(at..at + ELEMENT)
-                .ok_or_else(|| overrun(page, index))?;
-            let key = slice(page, bytes, index, (at, u32_at(head, 0), u32_at(head, 4)))?;
-            Ok((key, u64_at(head, 8)))
-        };
-        let mut order = Order::new(bounds);
-        let (mut key, mut child) = element(0)?;
-        for index in 0..page.count {
-            order.next(page, index, key)?;
-            let following = if index + 1 < page.count {
-                Some(element(index + 1)?)
-            } else {
-                None
-            };
-            let to = following.map_or(bounds.to, |(key, _)| Some(key));
-            self.tree(child, Bounds { from: key, to }, depth - 1, show)?;
-            if let Some(following) = following {
-                (key, child) = following;
+        if children.is_empty() {
+            return Err(empty_branch(page));
+        }
+        let size = self.database.page_size() as usize;
+        let (mut first, mut ahead) = (0, Vec::new());
+        for (index, Child { key, page: id }) in children.iter().enumerate() {
+            let mut place = id
+                .checked_sub(first)
+                .and_then(|pages| usize::try_from(pages).ok());
+            if place.is_none_or(|place| place >= ahead.len() / size) {
+                (first, place) = (*id, Some(0));
+                self.database
+                    .read_run(first, run(&children[index..]), &mut ahead)?;
             }
+            let at = place.unwrap_or(0) * size;
+            let to = children.get(index + 1).map(|next| next.key);
+            let child = Node {
+                id: *id,
+                bounds: Bounds {
+                    from: key,
+                    to: to.or(node.bounds.to),
+                },
+                depth: node.depth - 1,
+                bytes: ahead.get(at..at + size).unwrap_or_default(),
+            };
+            self.tree(child, show)?;
         }
         Ok(())
     }
@@ -291,88 +300,34 @@ impl Walk<'_, '_> {
     }
 }
 
-/// Is shown each entry of a tree: key, value, and whether the value is a bucket.
-type Show<'a> = dyn FnMut(&[u8], &[u8], bool) -> Result<(), Damage> + 'a;
+/// Is shown each entry of a tree.
+type Show<'a> = dyn FnMut(Entry<'_>) -> Result<(), Damage> + 'a;
 
 /// Shows each entry of a leaf page.
-fn leaf_entries(
+fn entries(
     page: Page,
     bytes: &[u8],
     bounds: Bounds<'_>,
     show: &mut Show<'_>,
 ) -> Result<(), Damage> {
-    let mut order = Order::new(bounds);
-    for index in 0..page.count {
-        let at = PAGE_HEADER + index * ELEMENT;
-        let head = bytes
-            .get(at..at + ELEMENT)
-            .ok_or_else(|| overrun(page, index))?;
-        let (pos, key_size, value_size) = (u32_at(head, 4), u32_at(head, 8), u32_at(head, 12));
-        let key = slice(page, bytes, index, (at, pos, key_size))?;
-        let value_pos = pos
-            .checked_add(key_size)
-            .ok_or_else(|| overrun(page, index))?;
-        let value = slice(page, bytes, index, (at, value_pos, value_size))?;
-        order.next(page, index, key)?;
-        show(key, value, u32_at(head, 0) & BUCKET_FLAG != 0)?;
+    let mut elements = Elements::new(page, bytes, bounds);
+    while let Some(entry) = elements.entry()? {
+        show(entry)?;
     }
     Ok(())
 }
 
-/// The `size` bytes that begin `pos` after the element at `at`.
-fn slice(
-    page: Page,
-    bytes: &[u8],
-    index: usize,
-    (at, pos, size): (usize, u32, u32),
-) -> Result<&[u8], Damage> {
-    let start = at.checked_add(pos as usize);
-    start
-        .and_then(|start| Some(start..start.checked_add(size as usize)?))
-        .and_then(|range| bytes.get(range))
-        .ok_or_else(|| overrun(page, index))
+fn wrong_type(page: Page) -> Damage {
+    let message = format!("is neither a branch nor a leaf (flags {:#x})", page.flags);
+    Damage::Page(page.id, message)
 }
 
-fn overrun(page: Page, index: usize) -> Damage {
-    Damage::Page(
-        page.id,
-        format!("its element {index} reaches beyond the page"),
-    )
+fn empty_branch(page: Page) -> Damage {
+    Damage::Page(page.id, "is an empty branch".into())
 }
 
-/// Holds the keys of one page to the order that the format promises.
-struct Order<'a> {
-    bounds: Bounds<'a>,
-    last: Option<&'a [u8]>,
-}
-
-impl<'a> Order<'a> {
-    fn new(bounds: Bounds<'a>) -> Self {
-        Order { bounds, last: None }
-    }
-
-    fn next(&mut self, page: Page, index: usize, key: &'a [u8]) -> Result<(), Damage> {
-        let wrong = |what: &str| {
-            Err(Damage::Page(
-                page.id,
-                format!("the key of element {index} {what}"),
-            ))
-        };
-        if key.len() > MAX_KEY || (key.is_empty() && page.flags != BRANCH) {
-            return wrong("has a length that the format does not allow");
-        }
-        if self.last.is_some_and(|last| key <= last) {
-            return wrong("is not above the one before it");
-        }
-        if key < self.bounds.from {
-            return wrong("is below what the parent page promises");
-        }
-        if self.bounds.to.is_some_and(|to| key >= to) {
-            return wrong("is not below the parent page's next key");
-        }
-        self.last = Some(key);
-        Ok(())
-    }
+fn too_deep(id: u64) -> Damage {
+    Damage::Page(id, "lies too deep for a tree of this format".into())
 }
 
 /// The pages met so far, a bit each.
@@ -392,13 +347,14 @@ impl PageSet {
 
     /// Marks `count` pages from `first` on; a page met twice is damage.
     fn insert(&mut self, first: u64, count: u64) -> Result<(), Damage> {
-        for page in first..first.saturating_add(count) {
-            let word = usize::try_from(page / 64)
-                .ok()
-                .and_then(|at| self.bits.get_mut(at));
-            let (Some(word), true) = (word, page < self.pages) else {
-                return Err(Damage::Page(page, "lies beyond the high-water mark".into()));
-            };
+        let beyond = |page| Damage::Page(page, "lies beyond the high-water mark".into());
+        if first >= self.pages || count > self.pages - first {
+            return Err(beyond(first.max(self.pages)));
+        }
+        for page in first..first + count {
+            let place = usize::try_from(page / 64).ok();
+            let word = place.and_then(|place| self.bits.get_mut(place));
+            let word = word.ok_or_else(|| beyond(page))?;
             let bit = 1 << (page % 64);
             if *word & bit != 0 {
                 return Err(Damage::Page(page, "is referenced twice".into()));
@@ -407,16 +363,4 @@ impl PageSet {
         }
         Ok(())
     }
-}
-
-/// The image of a leaf page that lies inside a bucket's value.
-fn inline_page(bytes: &[u8]) -> Option<Page> {
-    let head = bytes.get(..PAGE_HEADER)?;
-    let page = Page {
-        id: u64_at(head, 0),
-        flags: u16_at(head, 8),
-        count: usize::from(u16_at(head, 10)),
-        pages: 0,
-    };
-    (page.flags == LEAF).then_some(page)
 }
