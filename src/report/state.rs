@@ -32,6 +32,7 @@ pub struct State {
     /// Since when no run has succeeded, and why the last one did not.
     pub failing: Option<Failing>,
     /// What came of the last runs, newest first.
+    #[serde(default)]
     pub runs: Vec<Past>,
 }
 

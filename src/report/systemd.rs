@@ -1,4 +1,4 @@
-//! What the service manager is told, in the protocol of sd_notify(3). Without one, nothing.
+//! What the service manager is told, in the protocol of `sd_notify(3)`. Without one, nothing.
 //!
 //! A message that cannot be delivered is no reason to fail: the journal says the same.
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 /// How often life is shown where no watchdog asks for it more often.
-const BEAT: Duration = Duration::from_secs(60);
+const BEAT: Duration = Duration::from_mins(1);
 
 /// The service manager, where there is one.
 #[derive(Debug, Clone, Copy)]
@@ -53,11 +53,11 @@ impl Systemd {
 
     /// It reads its configuration anew; [`Systemd::ready`] follows.
     pub fn reloading(&self, status: &str) {
-        let status = line(status);
-        let mut states = vec![NotifyState::Reloading];
-        states.extend(NotifyState::monotonic_usec_now());
-        states.push(NotifyState::Status(&status));
-        tell(&states);
+        let line = line(status);
+        let mut message = vec![NotifyState::Reloading];
+        message.extend(NotifyState::monotonic_usec_now());
+        message.push(NotifyState::Status(&line));
+        tell(&message);
     }
 
     /// It is about to end.
