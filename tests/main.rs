@@ -16,6 +16,8 @@
 )]
 mod support;
 
+/// The daemon keeps its schedule through failures, restarts, reloads and locks, and tells systemd so.
+mod daemon;
 /// The support itself: every etcd starts and fills, the fake server is taken for an etcd.
 mod support_proof;
 
