@@ -97,8 +97,8 @@ impl Database {
     }
 }
 
-/// Damages a database.
-type Harm = fn(&mut Database);
+/// A harm, the damage that it does, and words of what is said of it.
+type Harm = (&'static str, fn(&mut Database), &'static str);
 
 /// Proves a file alone, and expects it to fall.
 #[track_caller]
@@ -231,124 +231,126 @@ fn a_wrong_trailer_is_told_apart_from_none() {
     assert_eq!(facts["revision"], 38);
 }
 
+/// Pages that are not where, or what, they should be.
+const PAGES: &[Harm] = &[
+    (
+        "a branch that is its own child",
+        |db| {
+            let branch = db.branch();
+            db.set_child(branch, 0, branch as u64);
+        },
+        "is referenced twice",
+    ),
+    (
+        "a child that is the parent",
+        |db| {
+            let (branch, root) = (db.branch(), db.root());
+            db.set_child(branch, 0, root as u64);
+        },
+        "is referenced twice",
+    ),
+    (
+        "one leaf twice",
+        |db| {
+            let branch = db.branch();
+            let other = db.child(branch, 1) as u64;
+            db.set_child(branch, 0, other);
+        },
+        "page ",
+    ),
+    (
+        "the last leaf twice",
+        |db| {
+            let branch = db.branch();
+            let last = usize::from(db.head(branch).2) - 1;
+            let other = db.child(branch, 0) as u64;
+            db.set_child(branch, last, other);
+        },
+        "is referenced twice",
+    ),
+    (
+        "a meta page for a child",
+        |db| {
+            let branch = db.branch();
+            db.set_child(branch, 0, 1);
+        },
+        "page 1",
+    ),
+    (
+        "a child beyond the end",
+        |db| {
+            let branch = db.branch();
+            db.set_child(branch, 0, 26);
+        },
+        "beyond the high-water mark",
+    ),
+    (
+        "a child beyond everything",
+        |db| {
+            let branch = db.branch();
+            db.set_child(branch, 0, u64::MAX);
+        },
+        "beyond the high-water mark",
+    ),
+    (
+        "another number",
+        |db| {
+            let leaf = db.leaf();
+            db.page(leaf)[0] ^= 1;
+        },
+        "carries the number",
+    ),
+    ("swapped pages", |db| swap(db, false), "carries the number"),
+    (
+        "swapped pages, renumbered",
+        |db| swap(db, true),
+        "the key of element",
+    ),
+    (
+        "no type",
+        |db| {
+            let leaf = db.leaf();
+            db.page(leaf)[8] = 0;
+        },
+        "is neither a branch nor a leaf",
+    ),
+    (
+        "a leaf that calls itself a branch",
+        |db| {
+            let leaf = db.leaf();
+            db.page(leaf)[8] = 1;
+        },
+        "page ",
+    ),
+    (
+        "a branch that calls itself a leaf",
+        |db| {
+            let branch = db.branch();
+            db.page(branch)[8] = 2;
+        },
+        "",
+    ),
+    (
+        "an empty branch",
+        |db| {
+            let branch = db.branch();
+            db.page(branch)[10] = 0;
+        },
+        "is an empty branch",
+    ),
+    (
+        "an empty leaf",
+        |db| {
+            let leaf = db.leaf();
+            db.page(leaf)[10] = 0;
+        },
+        "is an empty leaf",
+    ),
+];
+
 #[test]
 fn pages_that_do_not_fit_together_fall() {
-    let cases: &[(&str, Harm, &str)] = &[
-        (
-            "a branch that is its own child",
-            |db| {
-                let branch = db.branch();
-                db.set_child(branch, 0, branch as u64);
-            },
-            "is referenced twice",
-        ),
-        (
-            "a child that is the parent",
-            |db| {
-                let (branch, root) = (db.branch(), db.root());
-                db.set_child(branch, 0, root as u64);
-            },
-            "is referenced twice",
-        ),
-        (
-            "one leaf twice",
-            |db| {
-                let branch = db.branch();
-                let other = db.child(branch, 1) as u64;
-                db.set_child(branch, 0, other);
-            },
-            "page ",
-        ),
-        (
-            "the last leaf twice",
-            |db| {
-                let branch = db.branch();
-                let last = usize::from(db.head(branch).2) - 1;
-                let other = db.child(branch, 0) as u64;
-                db.set_child(branch, last, other);
-            },
-            "is referenced twice",
-        ),
-        (
-            "a meta page for a child",
-            |db| {
-                let branch = db.branch();
-                db.set_child(branch, 0, 1);
-            },
-            "page 1",
-        ),
-        (
-            "a child beyond the end",
-            |db| {
-                let branch = db.branch();
-                db.set_child(branch, 0, 26);
-            },
-            "beyond the high-water mark",
-        ),
-        (
-            "a child beyond everything",
-            |db| {
-                let branch = db.branch();
-                db.set_child(branch, 0, u64::MAX);
-            },
-            "beyond the high-water mark",
-        ),
-        (
-            "another number",
-            |db| {
-                let leaf = db.leaf();
-                db.page(leaf)[0] ^= 1;
-            },
-            "carries the number",
-        ),
-        ("swapped pages", |db| swap(db, false), "carries the number"),
-        (
-            "swapped pages, renumbered",
-            |db| swap(db, true),
-            "the key of element",
-        ),
-        (
-            "no type",
-            |db| {
-                let leaf = db.leaf();
-                db.page(leaf)[8] = 0;
-            },
-            "is neither a branch nor a leaf",
-        ),
-        (
-            "a leaf that calls itself a branch",
-            |db| {
-                let leaf = db.leaf();
-                db.page(leaf)[8] = 1;
-            },
-            "page ",
-        ),
-        (
-            "a branch that calls itself a leaf",
-            |db| {
-                let branch = db.branch();
-                db.page(branch)[8] = 2;
-            },
-            "",
-        ),
-        (
-            "an empty branch",
-            |db| {
-                let branch = db.branch();
-                db.page(branch)[10] = 0;
-            },
-            "is an empty branch",
-        ),
-        (
-            "an empty leaf",
-            |db| {
-                let leaf = db.leaf();
-                db.page(leaf)[10] = 0;
-            },
-            "is an empty leaf",
-        ),
-    ];
-    assert_fall(cases);
+    assert_fall(PAGES);
 }
 
 /// Swaps the content of two leaves, and their numbers back where asked.
@@ -364,205 +366,209 @@ fn swap(db: &mut Database, renumber: bool) {
     }
 }
 
+/// Counts, places and sizes that lead out of their page.
+const ELEMENTS: &[Harm] = &[
+    (
+        "more elements than fit",
+        |db| {
+            let leaf = db.leaf();
+            db.page(leaf)[10..12].fill(0xFF);
+        },
+        "page ",
+    ),
+    (
+        "more children than fit",
+        |db| {
+            let branch = db.branch();
+            db.page(branch)[10..12].fill(0xFF);
+        },
+        "page ",
+    ),
+    (
+        "a key out of the page",
+        |db| {
+            let leaf = db.leaf();
+            db.element(leaf, 0, 4, 4096);
+        },
+        "reaches beyond the page",
+    ),
+    (
+        "a key out of everything",
+        |db| {
+            let leaf = db.leaf();
+            db.element(leaf, 0, 4, u32::MAX);
+        },
+        "reaches beyond the page",
+    ),
+    (
+        "a key that is too long",
+        |db| {
+            let leaf = db.leaf();
+            db.element(leaf, 0, 8, u32::MAX);
+        },
+        "reaches beyond the page",
+    ),
+    (
+        "a value that is too long",
+        |db| {
+            let leaf = db.leaf();
+            db.element(leaf, 0, 12, u32::MAX - 5);
+        },
+        "reaches beyond the page",
+    ),
+    (
+        "a child's key out of the page",
+        |db| {
+            let branch = db.branch();
+            db.element(branch, 1, 0, 60_000);
+        },
+        "reaches beyond the page",
+    ),
+    (
+        "no key",
+        |db| {
+            let leaf = db.leaf();
+            db.element(leaf, 0, 8, 0);
+        },
+        "",
+    ),
+    (
+        "overflow beyond the end",
+        |db| {
+            let leaf = db.leaf();
+            db.page(leaf)[12..16].fill(0xFF);
+        },
+        "reach beyond the high-water mark",
+    ),
+    (
+        "overflow over the whole file",
+        |db| {
+            let leaf = db.leaf();
+            let pages = u32::try_from(db.bytes.len() / PAGE - leaf - 1).unwrap();
+            db.page(leaf)[12..16].copy_from_slice(&pages.to_le_bytes());
+        },
+        "is referenced twice",
+    ),
+    (
+        "a bucket without a header",
+        |db| {
+            let root = db.root();
+            db.element(root, 0, 12, 3);
+        },
+        "its header is too short",
+    ),
+    (
+        "an entry among the buckets",
+        |db| {
+            let root = db.root();
+            db.element(root, 0, 0, 0);
+        },
+        "an entry that is not a bucket",
+    ),
+];
+
 #[test]
 fn elements_that_reach_too_far_fall() {
-    let cases: &[(&str, Harm, &str)] = &[
-        (
-            "more elements than fit",
-            |db| {
-                let leaf = db.leaf();
-                db.page(leaf)[10..12].fill(0xFF);
-            },
-            "page ",
-        ),
-        (
-            "more children than fit",
-            |db| {
-                let branch = db.branch();
-                db.page(branch)[10..12].fill(0xFF);
-            },
-            "page ",
-        ),
-        (
-            "a key out of the page",
-            |db| {
-                let leaf = db.leaf();
-                db.element(leaf, 0, 4, 4096);
-            },
-            "reaches beyond the page",
-        ),
-        (
-            "a key out of everything",
-            |db| {
-                let leaf = db.leaf();
-                db.element(leaf, 0, 4, u32::MAX);
-            },
-            "reaches beyond the page",
-        ),
-        (
-            "a key that is too long",
-            |db| {
-                let leaf = db.leaf();
-                db.element(leaf, 0, 8, u32::MAX);
-            },
-            "reaches beyond the page",
-        ),
-        (
-            "a value that is too long",
-            |db| {
-                let leaf = db.leaf();
-                db.element(leaf, 0, 12, u32::MAX - 5);
-            },
-            "reaches beyond the page",
-        ),
-        (
-            "a child's key out of the page",
-            |db| {
-                let branch = db.branch();
-                db.element(branch, 1, 0, 60_000);
-            },
-            "reaches beyond the page",
-        ),
-        (
-            "no key",
-            |db| {
-                let leaf = db.leaf();
-                db.element(leaf, 0, 8, 0);
-            },
-            "",
-        ),
-        (
-            "overflow beyond the end",
-            |db| {
-                let leaf = db.leaf();
-                db.page(leaf)[12..16].fill(0xFF);
-            },
-            "reach beyond the high-water mark",
-        ),
-        (
-            "overflow over the whole file",
-            |db| {
-                let leaf = db.leaf();
-                let pages = u32::try_from(db.bytes.len() / PAGE - leaf - 1).unwrap();
-                db.page(leaf)[12..16].copy_from_slice(&pages.to_le_bytes());
-            },
-            "is referenced twice",
-        ),
-        (
-            "a bucket without a header",
-            |db| {
-                let root = db.root();
-                db.element(root, 0, 12, 3);
-            },
-            "its header is too short",
-        ),
-        (
-            "an entry among the buckets",
-            |db| {
-                let root = db.root();
-                db.element(root, 0, 0, 0);
-            },
-            "an entry that is not a bucket",
-        ),
-    ];
-    assert_fall(cases);
+    assert_fall(ELEMENTS);
 }
+
+/// Meta pages that lie, under a right checksum unless that is the harm.
+const METAS: &[Harm] = &[
+    (
+        "one damaged meta",
+        |db| db.page(0)[16 + 56] ^= 1,
+        "meta page 0 is damaged",
+    ),
+    (
+        "the other damaged meta",
+        |db| db.page(1)[16 + 56] ^= 1,
+        "meta page 1 is damaged",
+    ),
+    (
+        "both damaged metas",
+        |db| {
+            db.page(0)[20] ^= 1;
+            db.page(1)[20] ^= 1;
+        },
+        "neither of its two meta pages is valid",
+    ),
+    (
+        "a big-endian host",
+        |db| {
+            for id in 0..2 {
+                db.page(id)[16..20].reverse();
+            }
+        },
+        "big-endian",
+    ),
+    (
+        "another format version",
+        |db| db.metas(4, &3_u32.to_le_bytes()),
+        "meta",
+    ),
+    (
+        "a page size of nothing",
+        |db| db.metas(8, &0_u32.to_le_bytes()),
+        "",
+    ),
+    (
+        "a page size that is none",
+        |db| db.metas(8, &4097_u32.to_le_bytes()),
+        "",
+    ),
+    (
+        "an enormous page size",
+        |db| db.metas(8, &(1_u32 << 31).to_le_bytes()),
+        "",
+    ),
+    (
+        "a root beyond the end",
+        |db| db.metas(16, &26_u64.to_le_bytes()),
+        "beyond the high-water mark",
+    ),
+    (
+        "a root that is a meta",
+        |db| db.metas(16, &0_u64.to_le_bytes()),
+        "page 0",
+    ),
+    (
+        "a free list beyond the end",
+        |db| db.metas(32, &1000_u64.to_le_bytes()),
+        "beyond the high-water mark",
+    ),
+    (
+        "a leaf for a free list",
+        |db| {
+            let leaf = db.leaf() as u64;
+            db.metas(32, &leaf.to_le_bytes());
+        },
+        "is not the list of free pages",
+    ),
+    (
+        "more pages than there are",
+        |db| db.metas(40, &27_u64.to_le_bytes()),
+        "the file is cut",
+    ),
+    (
+        "more pages than there can be",
+        |db| db.metas(40, &(u64::MAX / 2).to_le_bytes()),
+        "the file is cut",
+    ),
+    (
+        "no page at all",
+        |db| db.metas(40, &0_u64.to_le_bytes()),
+        "high-water mark",
+    ),
+];
 
 #[test]
 fn metas_that_are_wrong_fall() {
-    let cases: &[(&str, Harm, &str)] = &[
-        (
-            "one damaged meta",
-            |db| db.page(0)[16 + 56] ^= 1,
-            "meta page 0 is damaged",
-        ),
-        (
-            "the other damaged meta",
-            |db| db.page(1)[16 + 56] ^= 1,
-            "meta page 1 is damaged",
-        ),
-        (
-            "both damaged metas",
-            |db| {
-                db.page(0)[20] ^= 1;
-                db.page(1)[20] ^= 1;
-            },
-            "neither of its two meta pages is valid",
-        ),
-        (
-            "a big-endian host",
-            |db| {
-                for id in 0..2 {
-                    db.page(id)[16..20].reverse();
-                }
-            },
-            "big-endian",
-        ),
-        (
-            "another format version",
-            |db| db.metas(4, &3_u32.to_le_bytes()),
-            "meta",
-        ),
-        (
-            "a page size of nothing",
-            |db| db.metas(8, &0_u32.to_le_bytes()),
-            "",
-        ),
-        (
-            "a page size that is none",
-            |db| db.metas(8, &4097_u32.to_le_bytes()),
-            "",
-        ),
-        (
-            "an enormous page size",
-            |db| db.metas(8, &(1_u32 << 31).to_le_bytes()),
-            "",
-        ),
-        (
-            "a root beyond the end",
-            |db| db.metas(16, &26_u64.to_le_bytes()),
-            "beyond the high-water mark",
-        ),
-        (
-            "a root that is a meta",
-            |db| db.metas(16, &0_u64.to_le_bytes()),
-            "page 0",
-        ),
-        (
-            "a free list beyond the end",
-            |db| db.metas(32, &1000_u64.to_le_bytes()),
-            "beyond the high-water mark",
-        ),
-        (
-            "a leaf for a free list",
-            |db| {
-                let leaf = db.leaf() as u64;
-                db.metas(32, &leaf.to_le_bytes());
-            },
-            "is not the list of free pages",
-        ),
-        (
-            "more pages than there are",
-            |db| db.metas(40, &27_u64.to_le_bytes()),
-            "the file is cut",
-        ),
-        (
-            "more pages than there can be",
-            |db| db.metas(40, &(u64::MAX / 2).to_le_bytes()),
-            "the file is cut",
-        ),
-        (
-            "no page at all",
-            |db| db.metas(40, &0_u64.to_le_bytes()),
-            "high-water mark",
-        ),
-    ];
-    assert_fall(cases);
+    assert_fall(METAS);
 }
 
 /// Each harm falls for its own reason: the digest is right, as if the member's own disk had done it.
 #[track_caller]
-fn assert_fall(cases: &[(&str, Harm, &str)]) {
+fn assert_fall(cases: &[Harm]) {
     let directory = TempDir::new().unwrap();
     let sound = written(&directory, &with_trailer(Database::new().bytes));
     let args = ["verify", "--file", sound.to_str().unwrap()];
@@ -646,61 +652,66 @@ fn manifest(host: &Host, id: &str) -> PathBuf {
     host.backups.join(format!("etcd-{id}.json"))
 }
 
+/// What was done to a stored snapshot, how, and words of what is said of it.
+type Alteration = (&'static str, fn(&Path), &'static str);
+
+/// What may have become of a stored snapshot.
+const ALTERATIONS: &[Alteration] = &[
+    ("a flipped byte", |path| flip(path, 70_000), "SHA-256"),
+    (
+        "a flipped byte in the trailer",
+        |path| flip(path, 106_500),
+        "SHA-256",
+    ),
+    (
+        "a cut",
+        |path| fs::write(path, &golden("3.5.30")[..90_000]).unwrap(),
+        "the manifest says",
+    ),
+    (
+        "nothing left",
+        |path| fs::write(path, "").unwrap(),
+        "0 bytes",
+    ),
+    (
+        "another snapshot",
+        |path| fs::write(path, golden("3.5.1")).unwrap(),
+        "the database says something else",
+    ),
+    (
+        "no file",
+        |path| fs::remove_file(path).unwrap(),
+        "cannot be read",
+    ),
+    (
+        "a link",
+        |path| {
+            fs::remove_file(path).unwrap();
+            symlink(golden_path("3.5.30"), path).unwrap();
+        },
+        "cannot be read",
+    ),
+    (
+        "a directory",
+        |path| {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+        },
+        "cannot be read",
+    ),
+    (
+        "a pipe",
+        |path| {
+            fs::remove_file(path).unwrap();
+            run(Command::new("mkfifo").arg(path)).expect_success();
+        },
+        "cannot be read",
+    ),
+];
+
 #[test]
 fn a_stored_backup_that_was_altered_is_named_and_the_others_are_not() {
-    let harms: &[(&str, fn(&Path), &str)] = &[
-        ("a flipped byte", |path| flip(path, 70_000), "SHA-256"),
-        (
-            "a flipped byte in the trailer",
-            |path| flip(path, 106_500),
-            "SHA-256",
-        ),
-        (
-            "a cut",
-            |path| fs::write(path, &golden("3.5.30")[..90_000]).unwrap(),
-            "the manifest says",
-        ),
-        (
-            "nothing left",
-            |path| fs::write(path, "").unwrap(),
-            "0 bytes",
-        ),
-        (
-            "another snapshot",
-            |path| fs::write(path, golden("3.5.1")).unwrap(),
-            "the database says something else",
-        ),
-        (
-            "no file",
-            |path| fs::remove_file(path).unwrap(),
-            "cannot be read",
-        ),
-        (
-            "a link",
-            |path| {
-                fs::remove_file(path).unwrap();
-                symlink(golden_path("3.5.30"), path).unwrap();
-            },
-            "cannot be read",
-        ),
-        (
-            "a directory",
-            |path| {
-                fs::remove_file(path).unwrap();
-                fs::create_dir(path).unwrap();
-            },
-            "cannot be read",
-        ),
-        (
-            "a pipe",
-            |path| {
-                fs::remove_file(path).unwrap();
-                run(Command::new("mkfifo").arg(path)).expect_success();
-            },
-            "cannot be read",
-        ),
-    ];
-    for (why, harm, said) in harms {
+    for (why, harm, said) in ALTERATIONS {
         let (host, [newest, middle, oldest]) = three();
         harm(&data(&host, &newest));
         let output = host.run(&["verify", "latest"]).expect_code(65);
@@ -730,129 +741,131 @@ fn flip(path: &Path, at: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Changes a good manifest's text, or puts something else in its place.
-type Forge = fn(&Path, &str);
+/// What was done to a manifest, how (given its path and its text), and words of what is said of it.
+type Forgery = (&'static str, fn(&Path, &str), &'static str);
+
+/// What may stand in a manifest's place.
+const FORGERIES: &[Forgery] = &[
+    (
+        "cut",
+        |path, text| rewrite(path, &text[..text.len() / 2]),
+        "it is not a manifest",
+    ),
+    (
+        "cut behind its format",
+        |path, text| rewrite(path, &text[..text.len() - 3]),
+        "it is not a manifest",
+    ),
+    ("empty", |path, _| rewrite(path, ""), "it is not a manifest"),
+    (
+        "no JSON",
+        |path, _| rewrite(path, "backup: yes\n"),
+        "it is not a manifest",
+    ),
+    (
+        "not text",
+        |path, _| fs::write(path, noise(3000)).unwrap(),
+        "it is not a manifest",
+    ),
+    (
+        "of a newer format",
+        |path, text| rewrite(path, &text.replace("\"format\": 1", "\"format\": 2")),
+        "it is of format 2",
+    ),
+    (
+        "a file outside",
+        |path, text| rewrite(path, &text.replace("\"file\": \"", "\"file\": \"../")),
+        "which is not its own",
+    ),
+    (
+        "an absolute file",
+        |path, text| rewrite(path, &text.replace("\"file\": \"", "\"file\": \"/etc/")),
+        "which is not its own",
+    ),
+    (
+        "another id",
+        |path, text| rewrite(path, &text.replace("\"id\": \"20", "\"id\": \"19")),
+        "it belongs to another backup",
+    ),
+    (
+        "an id that is a path",
+        |path, text| rewrite(path, &text.replace("\"id\": \"", "\"id\": \"../")),
+        "it is damaged",
+    ),
+    (
+        "a size below nothing",
+        |path, text| rewrite(path, &text.replace("\"size\": ", "\"size\": -")),
+        "it is damaged",
+    ),
+    (
+        "a key twice",
+        |path, text| rewrite(path, &text.replacen('{', "{\"format\": 1,", 1)),
+        "duplicate field",
+    ),
+    (
+        "huge",
+        |path, text| rewrite(path, &format!("{}{text}", " ".repeat(4 << 20))),
+        "larger than",
+    ),
+    (
+        "nested without end",
+        |path, _| rewrite(path, &"[".repeat(1 << 20)),
+        "it is not a manifest",
+    ),
+    (
+        "nested inside a field",
+        |path, text| {
+            let deep = format!(
+                "{{\"more\": {}{},",
+                "[".repeat(200_000),
+                "]".repeat(200_000)
+            );
+            rewrite(path, &text.replacen('{', &deep, 1));
+        },
+        "recursion limit",
+    ),
+    (
+        "a link",
+        |path, text| {
+            let real = path.with_extension("real");
+            fs::write(&real, text).unwrap();
+            fs::remove_file(path).unwrap();
+            symlink(real, path).unwrap();
+        },
+        "symbolic links",
+    ),
+    (
+        "a link to a device",
+        |path, _| {
+            fs::remove_file(path).unwrap();
+            symlink("/dev/zero", path).unwrap();
+        },
+        "symbolic links",
+    ),
+    (
+        "a directory",
+        |path, _| {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+        },
+        "not a regular file",
+    ),
+    (
+        "a pipe",
+        |path, _| {
+            fs::remove_file(path).unwrap();
+            run(Command::new("mkfifo").arg(path)).expect_success();
+        },
+        "not a regular file",
+    ),
+];
 
 #[test]
 fn a_manifest_that_cannot_be_trusted_is_named_and_hides_no_other() {
-    let forgeries: &[(&str, Forge, &str)] = &[
-        (
-            "cut",
-            |path, text| rewrite(path, &text[..text.len() / 2]),
-            "it is not a manifest",
-        ),
-        (
-            "cut behind its format",
-            |path, text| rewrite(path, &text[..text.len() - 3]),
-            "it is not a manifest",
-        ),
-        ("empty", |path, _| rewrite(path, ""), "it is not a manifest"),
-        (
-            "no JSON",
-            |path, _| rewrite(path, "backup: yes\n"),
-            "it is not a manifest",
-        ),
-        (
-            "not text",
-            |path, _| fs::write(path, noise(3000)).unwrap(),
-            "it is not a manifest",
-        ),
-        (
-            "of a newer format",
-            |path, text| rewrite(path, &text.replace("\"format\": 1", "\"format\": 2")),
-            "it is of format 2",
-        ),
-        (
-            "a file outside",
-            |path, text| rewrite(path, &text.replace("\"file\": \"", "\"file\": \"../")),
-            "which is not its own",
-        ),
-        (
-            "an absolute file",
-            |path, text| rewrite(path, &text.replace("\"file\": \"", "\"file\": \"/etc/")),
-            "which is not its own",
-        ),
-        (
-            "another id",
-            |path, text| rewrite(path, &text.replace("\"id\": \"20", "\"id\": \"19")),
-            "it belongs to another backup",
-        ),
-        (
-            "an id that is a path",
-            |path, text| rewrite(path, &text.replace("\"id\": \"", "\"id\": \"../")),
-            "it is damaged",
-        ),
-        (
-            "a size below nothing",
-            |path, text| rewrite(path, &text.replace("\"size\": ", "\"size\": -")),
-            "it is damaged",
-        ),
-        (
-            "a key twice",
-            |path, text| rewrite(path, &text.replacen('{', "{\"format\": 1,", 1)),
-            "duplicate field",
-        ),
-        (
-            "huge",
-            |path, text| rewrite(path, &format!("{}{text}", " ".repeat(4 << 20))),
-            "larger than",
-        ),
-        (
-            "nested without end",
-            |path, _| rewrite(path, &"[".repeat(1 << 20)),
-            "it is not a manifest",
-        ),
-        (
-            "nested inside a field",
-            |path, text| {
-                let deep = format!(
-                    "{{\"more\": {}{},",
-                    "[".repeat(200_000),
-                    "]".repeat(200_000)
-                );
-                rewrite(path, &text.replacen('{', &deep, 1));
-            },
-            "recursion limit",
-        ),
-        (
-            "a link",
-            |path, text| {
-                let real = path.with_extension("real");
-                fs::write(&real, text).unwrap();
-                fs::remove_file(path).unwrap();
-                symlink(real, path).unwrap();
-            },
-            "symbolic links",
-        ),
-        (
-            "a link to a device",
-            |path, _| {
-                fs::remove_file(path).unwrap();
-                symlink("/dev/zero", path).unwrap();
-            },
-            "symbolic links",
-        ),
-        (
-            "a directory",
-            |path, _| {
-                fs::remove_file(path).unwrap();
-                fs::create_dir(path).unwrap();
-            },
-            "not a regular file",
-        ),
-        (
-            "a pipe",
-            |path, _| {
-                fs::remove_file(path).unwrap();
-                run(Command::new("mkfifo").arg(path)).expect_success();
-            },
-            "not a regular file",
-        ),
-    ];
     let (host, [newest, middle, oldest]) = three();
     let path = manifest(&host, &newest);
     let text = fs::read_to_string(&path).unwrap();
-    for (why, forge, said) in forgeries {
+    for (why, forge, said) in FORGERIES {
         if path.is_dir() {
             fs::remove_dir(&path).unwrap();
         } else {

@@ -1,7 +1,7 @@
 //! The PEM files: bundles of certificates, and private keys.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use rustls::pki_types::PrivateKeyDer;
@@ -108,6 +108,10 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
         path: path.to_owned(),
         cause,
     };
+    // asked before opening, because opening a pipe would wait for its writer
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is not a regular file")));
+    }
     let mut text = Vec::new();
     let file = File::open(path).map_err(failed)?;
     file.take(MAX_FILE + 1)

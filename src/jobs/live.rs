@@ -31,6 +31,17 @@ pub(super) enum Answers {
     Given(u64, Vec<(Endpoint, Result<Answer, etcd::Error>)>),
 }
 
+impl Answers {
+    /// Why there is nothing to compare.
+    fn why_none(&self) -> &'static str {
+        match self {
+            Answers::NotAsked => "live_hash is off",
+            Answers::NoRevision => "the store is empty",
+            Answers::Given(..) => "the newest revision is not where etcd writes it",
+        }
+    }
+}
+
 /// One member's hash at the file's revision.
 pub(super) struct Answer {
     member: String,
@@ -138,16 +149,14 @@ pub(super) async fn compare(
     length: u64,
 ) -> Result<Agreement, Error> {
     let mut agreement = Agreement::default();
-    let Answers::Given(revision, answers) = answers else {
-        let why = if matches!(answers, Answers::NotAsked) {
-            "live_hash is off"
-        } else {
-            "the store is empty"
-        };
-        agreement.silent.push(why.into());
-        return Ok(agreement);
-    };
     let own = inspection.facts.kv_hash;
+    let (revision, answers) = match answers {
+        Answers::Given(revision, answers) if revision == own.revision => (revision, answers),
+        other => {
+            agreement.silent.push(other.why_none().into());
+            return Ok(agreement);
+        }
+    };
     agreement.revision = Some(revision);
     agreement.hash = own.hash;
     let mut hashes =

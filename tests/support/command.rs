@@ -285,6 +285,8 @@ impl Host {
                     .into_owned()
             })
             .collect();
+        // the copies of the CA have a test of their own
+        names.retain(|name| name != "pki");
         names.sort();
         names
     }

@@ -1,5 +1,6 @@
 //! What this host offers: the schedule, the files for TLS, and the backup directory.
 
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::etcd::Settings;
 use crate::report::{EXPIRY_WARNING_DAYS, text};
-use crate::store::{Directory, Space};
+use crate::store::{self, Directory, Space};
 
 pub(super) fn schedule(config: &Config, now: Timestamp) -> Check {
     let (text, zone) = (config.schedule.text(), config.schedule.timezone());
@@ -105,7 +106,7 @@ pub(super) fn validity(key: &str, file: &Path, certificate: &Certificate, now: T
 
 /// A file that nobody but its owner should read.
 pub(super) fn secret_file(key: &str, file: &Path) -> Check {
-    match std::fs::metadata(file).and_then(|metadata| std::fs::File::open(file).map(|_| metadata)) {
+    match store::open_file(file).and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.mode() & 0o077 != 0 => {
             let message = format!(
                 "{} can be read by others (mode {:04o})",
@@ -119,13 +120,20 @@ pub(super) fn secret_file(key: &str, file: &Path) -> Check {
             )
         }
         Ok(_) => Check::ok(key, format!("{} is readable and private", file.display())),
-        Err(source) => Check::of_error(
-            key,
-            &Error::Read {
-                path: file.into(),
-                source,
-            },
-        ),
+        Err(error) => {
+            let code = if error.kind() == io::ErrorKind::PermissionDenied {
+                ExitCode::Permission
+            } else {
+                ExitCode::Config
+            };
+            let hint = format!("See what is there with: ls -lL {}", file.display());
+            Check::failed(
+                key,
+                format!("{} cannot be read: {error}", file.display()),
+                Some(hint),
+                code,
+            )
+        }
     }
 }
 

@@ -42,12 +42,6 @@ fn damage(bytes: &[u8]) -> String {
     }
 }
 
-fn last_key(database: &Database<'_>, bucket: &[u8]) -> Result<Option<Vec<u8>>, Damage> {
-    let mut last = None;
-    database.last_entries(bucket, &mut |key, _| last = Some(key.to_vec()))?;
-    Ok(last)
-}
-
 fn layouts() -> impl Strategy<Value = Layout> {
     let fanout = prop_oneof![Just(2usize), 3usize..8, Just(1000)];
     (10u32..=16, fanout, any::<bool>(), any::<bool>()).prop_map(
