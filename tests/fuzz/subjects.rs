@@ -45,7 +45,7 @@ pub(super) fn snapshot_file(bytes: &[u8]) -> bool {
         let hash = hash(half, rule);
         assert_eq!(
             (hash.revision, hash.compact_revision),
-            (facts.revision, half)
+            (facts.kv_hash.revision, half)
         );
     }
     let again = Inspection::walk(&file, length, &scratch).expect("walks again");

@@ -85,6 +85,13 @@ fn databases() -> impl Strategy<Value = (Layout, Buckets)> {
     })
 }
 
+/// The last key of a bucket, by the quick look.
+fn last_key(database: &Database<'_>, bucket: &[u8]) -> Result<Option<Vec<u8>>, Damage> {
+    let mut last = None;
+    database.last_entries(bucket, &mut |key, _| last = Some(key.to_vec()))?;
+    Ok(last)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
