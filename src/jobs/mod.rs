@@ -4,6 +4,7 @@ pub mod backup;
 mod live;
 pub mod look;
 pub mod probe;
+mod sandbox;
 pub mod verify;
 
 use std::fs::File;
