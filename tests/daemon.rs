@@ -1,12 +1,18 @@
 //! The daemon, as systemd would run it: its notify socket is read here, its signals are sent from here.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use hypercloud_etcd::config;
+use hypercloud_etcd::daemon::{self, Setup};
+use hypercloud_etcd::report::state::StateFile;
+use hypercloud_etcd::report::systemd::Systemd;
+use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -423,7 +429,7 @@ fn etcd_that_is_down_is_a_failing_backup_and_ends_when_it_is_back() {
     etcd.stop();
     node.missed_a_run();
     let mut daemon = node.start();
-    let failing = daemon.hear("STATUS=FAILING since 20");
+    let failing = daemon.hear("STATUS=FAILING since ");
     assert!(
         failing.contains(&etcd.endpoint()) && failing.contains("attempt 2 at "),
         "{failing}"
@@ -532,4 +538,127 @@ fn a_broken_memory_is_set_aside_and_the_newest_backup_remembered_instead() {
         1,
         "the backup that is there was due"
     );
+}
+
+/// Runs the daemon in this process, on a clock that the test sets, until `look` finds something.
+fn on_a_set_clock<T>(
+    node: &Node,
+    clock: &dyn Fn() -> Timestamp,
+    mut look: impl FnMut() -> Option<T>,
+) -> T {
+    let setup = Setup {
+        config: config::load(&node.host.config).expect("a configuration"),
+        host: "cp-1".into(),
+        state: StateFile::in_directory(&node.state_file().with_file_name("")),
+        systemd: Systemd::with_watchdog(Duration::from_millis(300)),
+        clock,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let looking = async {
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            found = tokio::time::timeout(SOON, looking) => found.expect("in time"),
+            ended = daemon::run(setup) => panic!("it ended: {ended:?}"),
+        }
+    })
+}
+
+#[test]
+fn a_clock_that_jumps_is_noticed_and_neither_repeats_nor_stops_the_schedule() {
+    let (_etcd, node) = with_etcd("0 * * * *");
+    let now = Cell::new(ts("2026-11-22T13:59:59.5Z"));
+    let ids = || -> Vec<String> {
+        let mut manifests = node.manifests();
+        manifests.sort_by_key(|manifest| manifest["started"].as_str().unwrap().to_owned());
+        let told = |manifest: &Value| format!("{} {}", manifest["id"], manifest["trigger"]);
+        manifests.iter().map(told).collect()
+    };
+    let settled = |tick: &str| {
+        let text = fs::read_to_string(node.state_file()).unwrap_or_default();
+        text.contains(&format!("\"settled\": \"{tick}\""))
+    };
+    let (mut step, mut since) = (0, Instant::now());
+    on_a_set_clock(&node, &|| now.get(), || {
+        // what must not happen is given several beats to happen
+        let done = match step {
+            0 => since.elapsed() > Duration::from_millis(500) && ids().is_empty(),
+            1 => settled("2026-11-22T14:00:00Z"),
+            2 | 3 => since.elapsed() > Duration::from_millis(500),
+            4 => settled("2026-11-24T09:00:00Z"),
+            5 => settled("2026-11-20T08:30:00Z"),
+            6 => settled("2026-11-20T09:00:00Z"),
+            _ => return Some(()),
+        };
+        if done {
+            now.set(match step {
+                0 => ts("2026-11-22T14:00:00Z"),
+                // set back a little: 14:00 comes a second time
+                1 => ts("2026-11-22T13:40:00Z"),
+                2 => ts("2026-11-22T14:00:30Z"),
+                // set forward by two days: one run is made up for
+                3 => ts("2026-11-24T09:20:00Z"),
+                // set back by four days: the schedule starts over
+                4 => ts("2026-11-20T08:30:00Z"),
+                5 => ts("2026-11-20T09:00:01Z"),
+                _ => now.get(),
+            });
+            (step, since) = (step + 1, Instant::now());
+        }
+        None
+    });
+    assert_eq!(
+        ids(),
+        [
+            "\"20261120T090001Z\" \"schedule\"",
+            "\"20261122T140000Z\" \"schedule\"",
+            "\"20261124T092000Z\" \"catch-up\"",
+        ]
+    );
+}
+
+#[test]
+fn a_tick_during_a_run_is_skipped_and_remembered_with_its_reason() {
+    let (fake, node) = with_fake(Script::Silence { after: 4096 });
+    node.edit(YEARLY, "0 * * * *");
+    let now = Cell::new(ts("2026-11-22T14:00:00Z"));
+    fs::create_dir_all(node.state_file().with_file_name("")).unwrap();
+    let before = json!({"format": 1, "settled": "2026-11-22T13:00:00Z"});
+    fs::write(node.state_file(), before.to_string()).unwrap();
+    node.edit("[etcd]\n", "[etcd]\nstall_timeout = \"3s\"\n");
+    on_a_set_clock(&node, &|| now.get(), || {
+        // two ticks pass while the first run hangs; the member is given up, then answers again
+        if fake.asked().sent >= 4096 && now.get() < ts("2026-11-22T16:00:00Z") {
+            now.set(ts("2026-11-22T16:00:10Z"));
+        }
+        let text = fs::read_to_string(node.state_file()).ok()?;
+        text.contains("skipped").then_some(())
+    });
+    let runs = node.state()["runs"].clone();
+    let told = |run: &Value| (run["planned"].clone(), run["outcome"].clone());
+    assert_eq!(
+        told(&runs[0]),
+        (json!("2026-11-22T16:00:00Z"), json!("skipped"))
+    );
+    assert_eq!(
+        told(&runs[1]),
+        (json!("2026-11-22T14:00:00Z"), json!("failed"))
+    );
+    assert_eq!(
+        runs[0]["error"],
+        "the run planned for 2026-11-22T14:00:00Z was still under way"
+    );
+}
+
+fn ts(text: &str) -> Timestamp {
+    text.parse().expect("a time")
 }

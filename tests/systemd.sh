@@ -38,10 +38,10 @@ if [ ! -e "$base/ready" ]; then
     mkdir -p "$base"
     uri=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 2>/dev/null | awk '$1 == "bookworm" { print $2; exit }')
     debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps,libpam-systemd bookworm "$root" \
-        "${uri:-http://deb.debian.org/debian}" >"$base/debootstrap.log" || fail "debootstrap: see $base/debootstrap.log"
+        "$uri" >"$base/debootstrap.log" || fail "debootstrap: see $base/debootstrap.log"
     touch "$base/ready"
 fi
-rm -rf "$root"/{mnt/backup,var/lib/hypercloud-etcd,var/lib/etcd,var/log/journal,etc/hypercloud-etcd} \
+rm -rf "$root"/{mnt/backup,srv/elsewhere,var/lib/hypercloud-etcd,var/lib/etcd,var/log/journal,etc/hypercloud-etcd} \
     "$root"/etc/systemd/system/"$unit".service.d "$root"/etc/kubernetes
 mkdir -p "$root"/{mnt/backup,srv/elsewhere,etc/hypercloud-etcd,etc/kubernetes/pki/etcd,var/lib/"$unit"}
 chmod 0700 "$root/mnt/backup" "$root/srv/elsewhere"
@@ -162,18 +162,34 @@ inside systemctl stop "$unit" || fail "stop"
 [ "$(property Result)" = success ] || fail "the stop: $(property Result)"
 ok "it stops cleanly"
 
-# --- Another directory: refused by the sandbox until a drop-in allows it, and `check` cannot know
+# --- Another directory: refused by the sandbox until a drop-in allows it, and `check` says so
 
 sed -i 's#\[backup\]#[backup]\ndir = "/srv/elsewhere"#' "$config"
 printf '{"format": 1, "settled": "2020-01-01T00:00:00Z"}' >"$root/var/lib/$unit/state.json"
 inside systemctl start "$unit" || fail "start"
 wait_until "a failing backup" says "FAILING"
 says "Read-only file system" || fail "the reason: $(status)"
+entry=$(event ATTEMPT_FAILED | tail -1)
+grep -q '"ERROR_KIND":"cannot-create"' <<<"$entry" && grep -q '"PRIORITY":"4"' <<<"$entry" || fail "the event: $entry"
+inside hypercloud-etcd check | grep -q 'ReadWritePaths=/srv/elsewhere' || fail "check does not tell the line"
 inside systemctl stop "$unit"
 printf '[Service]\nReadWritePaths=/srv/elsewhere\n' | inside tee "/run/systemd/system/$unit.service.d/dir.conf" >/dev/null
 inside systemctl daemon-reload
 inside systemctl start "$unit" || fail "start"
 wait_until "a backup elsewhere" says "newest verified backup"
+if inside hypercloud-etcd check | grep ReadWritePaths; then fail "check asks for what is there"; fi
 ok "another directory works with a drop-in"
+
+# --- etcd is down
+
+inside systemctl stop etcd
+inside systemctl stop "$unit"
+printf '{"format": 1, "settled": "2020-01-01T00:00:00Z"}' >"$root/var/lib/$unit/state.json"
+inside systemctl start "$unit" || fail "etcd being down is fatal at start"
+wait_until "a failing backup" says "FAILING"
+entry=$(event ATTEMPT_FAILED | tail -1)
+grep -q '"ERROR_KIND":"unavailable"' <<<"$entry" && grep -q '"ENDPOINT":"https://localhost:2379"' <<<"$entry" ||
+    fail "the event: $entry"
+ok "etcd being down is visible: $(status)"
 inside systemctl stop "$unit"
 printf 'all is proven under %s\n' "$(inside systemctl --version | head -1)"

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 
 use super::Daemon;
-use super::plan::{End, Verdict};
+use super::plan::{End, Ticks, Verdict};
 use super::signals::{Signal, Signals};
 use super::story::Pace;
 use crate::catalog::{Manifest, Outcome, Trigger};
@@ -198,7 +198,7 @@ impl Daemon<'_> {
             );
             past.outcome = Came::Unverified;
             past.error = Some(error.clone());
-            self.fails(tick, error);
+            self.fails(tick, trigger, error);
         }
         self.state.add(past);
         self.settle(tick);
@@ -210,7 +210,7 @@ impl Daemon<'_> {
         let why = error.in_a_line();
         let (endpoint, error_kind) = (error.endpoint(), error.exit_code().name());
         let (endpoint, duration_ms) = (endpoint.as_deref(), millis(took));
-        self.fails(tick, why.clone());
+        self.fails(tick, trigger, why.clone());
         let verdict = self.plan.ended(End::Failed, (self.clock)());
         if let Some(again) = verdict.again {
             tracing::warn!(
@@ -249,7 +249,7 @@ impl Daemon<'_> {
             self.remember();
             return;
         }
-        let this = super::Ticks {
+        let this = Ticks {
             first: tick,
             last: tick,
         };

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod plan;
+mod record;
 mod signals;
 mod story;
 
@@ -19,11 +20,11 @@ use jiff::{SignedDuration, Timestamp};
 use crate::config::{self, Config, Severity};
 use crate::error::Error;
 use crate::jobs::look;
-use crate::report::state::{Begun, Came, Failing, Past, State, StateFile};
+use crate::report::state::{State, StateFile};
 use crate::report::systemd::Systemd;
-use crate::report::{Status, event, text};
+use crate::report::{Status, event};
 use crate::schedule;
-use plan::{Plan, Step, Ticks, Timetable};
+use plan::{Plan, Step, Timetable};
 use signals::{Signal, Signals};
 use story::Story;
 
@@ -262,75 +263,6 @@ impl<'s> Daemon<'s> {
     fn warn_of_schedule(&self) {
         for warning in self.config.schedule.warnings((self.clock)()) {
             tracing::warn!("{warning}");
-        }
-    }
-
-    /// Runs that nothing was there for, and that are not made up for.
-    fn missed(&mut self, ticks: Ticks) {
-        let reason = "nothing ran at that time and catch_up is off";
-        self.passed_over(ticks, Came::Missed, reason);
-    }
-
-    /// Tells of ticks that are not run, and why.
-    fn passed_over(&mut self, ticks: Ticks, outcome: Came, reason: &str) {
-        let word = match outcome {
-            Came::Missed => "missed",
-            _ => "skipped",
-        };
-        let which = if ticks.first == ticks.last {
-            format!("the run planned for {:.0} was", ticks.last)
-        } else {
-            format!(
-                "the runs planned from {:.0} to {:.0} were",
-                ticks.first, ticks.last
-            )
-        };
-        tracing::warn!(message_id = event::RUN_SKIPPED, "{which} {word}: {reason}");
-        self.state.add(Past {
-            planned: ticks.last,
-            ended: (self.clock)(),
-            outcome,
-            backup: None,
-            error: Some(reason.into()),
-        });
-        self.remember();
-    }
-
-    fn clock_was_set_back(&mut self, by: SignedDuration) {
-        tracing::warn!(
-            "the clock was set back by {}: the schedule starts over from now",
-            text::age(by)
-        );
-        self.remember();
-    }
-
-    /// Notes a failure that lasts.
-    fn fails(&mut self, tick: Timestamp, error: String) {
-        let since = self.state.failing.take().map_or(tick, |since| since.since);
-        let last = (self.clock)();
-        self.state.failing = Some(Failing { since, last, error });
-    }
-
-    /// Writes what has to survive a restart.
-    fn remember(&mut self) {
-        self.state.settled = Some(self.plan.settled());
-        self.state.open = self.plan.open().map(|open| Begun {
-            planned: open.tick,
-            trigger: open.trigger,
-            attempts: open.attempts,
-            under_way: open.under_way,
-        });
-        match self.file.write(&self.state) {
-            Ok(()) => self.remembers = true,
-            Err(error) if self.remembers => {
-                self.remembers = false;
-                let path = self.file.path();
-                tracing::warn!(
-                    "{} cannot be written, so a restart will not know what was run: {error}",
-                    path.display()
-                );
-            }
-            Err(_) => {}
         }
     }
 }

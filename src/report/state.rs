@@ -54,7 +54,7 @@ pub struct Begun {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failing {
-    /// The planned time of the first run that failed.
+    /// The planned time of the first run that failed, or when it failed if it came late.
     pub since: Timestamp,
     /// When the last attempt failed.
     pub last: Timestamp,

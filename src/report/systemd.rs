@@ -24,6 +24,14 @@ impl Systemd {
         }
     }
 
+    /// With a watchdog of this patience, whatever the environment says.
+    #[must_use]
+    pub fn with_watchdog(patience: Duration) -> Self {
+        Systemd {
+            watchdog: Some(patience),
+        }
+    }
+
     /// How often [`Systemd::alive`] should be told: three times within the watchdog's patience.
     #[must_use]
     pub fn beat(&self) -> Duration {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::Check;
+use super::{Check, sandbox};
 use crate::certificate::{self, Certificate, Validity};
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
@@ -172,6 +172,10 @@ pub(super) fn directory(config: &Config) -> Vec<Check> {
     } else {
         Check::ok(KEY, format!("{} is writable, {room}", path.display()))
     }];
+    if let Some(line) = sandbox::missing_line(path) {
+        let message = format!("the installed unit may not write to {}", path.display());
+        checks.push(Check::warning(KEY, message, Some(line)));
+    }
     if let Ok(metadata) = std::fs::metadata(path)
         && metadata.mode() & 0o022 != 0
     {

@@ -4,6 +4,7 @@
 mod cluster;
 mod host;
 mod pki;
+mod sandbox;
 
 use jiff::Timestamp;
 use serde::Serialize;
