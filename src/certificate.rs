@@ -19,7 +19,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate, X509Name, X509Version};
 
 pub use error::Error;
-pub use pem::{check_key, parse, read, read_file};
+pub use pem::{check_key, labels, parse, public_key, read, read_file};
 
 /// The longest text that is kept from one field of a certificate, in characters.
 const MAX_TEXT: usize = 256;
@@ -159,7 +159,8 @@ impl Certificate {
     }
 
     /// Whether its public key is the one in `info`, a `SubjectPublicKeyInfo` in DER.
-    fn holds_key(&self, info: &[u8]) -> bool {
+    #[must_use]
+    pub fn holds_key(&self, info: &[u8]) -> bool {
         X509Certificate::from_der(&self.der)
             .is_ok_and(|(_, parsed)| parsed.public_key().raw == info)
     }

@@ -106,7 +106,7 @@ pub enum Error {
     #[error("none of {} members gave a snapshot that could be kept", .0.len())]
     Members(Vec<Error>),
     /// The disk has no room for the backup.
-    #[error("the backup of {needed} bytes does not fit {}: {free} bytes are free, {reserve} of them in reserve", path.display())]
+    #[error("the backup of {needed} bytes does not fit {}", path.display())]
     Space {
         /// The directory.
         path: PathBuf,
@@ -155,6 +155,11 @@ impl Error {
     pub fn causes(&self) -> Vec<String> {
         if let Error::Members(failures) = self {
             return failures.iter().map(Error::in_a_line).collect();
+        }
+        if let Error::Space { free, reserve, .. } = self {
+            return vec![format!(
+                "{free} bytes are free, and {reserve} have to stay so"
+            )];
         }
         let mut causes = Vec::new();
         let mut next = self.source();
@@ -205,7 +210,9 @@ impl Error {
             Error::Space { .. } => {
                 "Free some space or move backup.dir to a larger file system; no backup was removed to make room."
             }
-            Error::Spool { source, .. } if is_full(Errno::from_io_error(source)) => {
+            Error::Spool { source, .. } | Error::Catalog(catalog::Error::Write { source, .. })
+                if is_full(Errno::from_io_error(source)) =>
+            {
                 "Free some space on that file system; no earlier backup was touched."
             }
             Error::Usage(_) => "See the options with: hypercloud-etcd --help",
@@ -256,12 +263,13 @@ impl Error {
         }
     }
 
-    /// Whether another member could do better: the fault is not this host's.
+    /// Whether another member could do better: the fault is not this host's alone. A size is what a
+    /// member claims, and its database may be far larger than another's that was defragmented.
     #[must_use]
     pub fn is_of_one_member(&self) -> bool {
         matches!(
             self,
-            Error::Etcd(_) | Error::Trailer { .. } | Error::Damaged { .. }
+            Error::Etcd(_) | Error::Trailer { .. } | Error::Damaged { .. } | Error::Space { .. }
         )
     }
 }
@@ -296,6 +304,9 @@ fn store_code(error: &store::Error) -> ExitCode {
 fn io_code(error: &io::Error, otherwise: ExitCode) -> ExitCode {
     if error.kind() == io::ErrorKind::PermissionDenied {
         ExitCode::Permission
+    } else if is_full(Errno::from_io_error(error)) {
+        // one code for a full disk, whichever step meets it
+        ExitCode::CannotCreate
     } else {
         otherwise
     }
@@ -306,16 +317,19 @@ fn is_full(errno: Option<Errno>) -> bool {
 }
 
 fn store_hint(error: &store::Error) -> Option<String> {
-    let path = match error {
-        store::Error::Open { path, .. }
-        | store::Error::Read { path, .. }
-        | store::Error::Write { path, .. }
-        | store::Error::Exists { path }
-        | store::Error::Locked { path, .. } => path.display(),
-    };
+    let (store::Error::Open { path, .. }
+    | store::Error::Read { path, .. }
+    | store::Error::Write { path, .. }
+    | store::Error::Exists { path }
+    | store::Error::Locked { path, .. }) = error;
+    let is_link = path.is_symlink();
+    let path = path.display();
     Some(match (error, error.errno()) {
         (store::Error::Locked { .. }, _) => {
             "Wait for it to end, or see it with: ps -fp PID".to_owned()
+        }
+        (store::Error::Open { .. }, Some(Errno::NOENT | Errno::LOOP)) if is_link => {
+            format!("See what the link points to, and mount or make that: readlink {path}")
         }
         (store::Error::Open { .. }, Some(Errno::NOENT)) => {
             format!("Mount it if it is a mount point, or make it with: install -d -m 0700 {path}")
@@ -331,6 +345,9 @@ fn store_hint(error: &store::Error) -> Option<String> {
         }
         (_, errno) if is_full(errno) => {
             "Free some space on that file system; no earlier backup was touched.".to_owned()
+        }
+        (store::Error::Write { .. }, Some(Errno::LOOP | Errno::ISDIR)) => {
+            format!("There is something else in place of that file; move it away: {path}")
         }
         (store::Error::Exists { .. }, _) => "Move that file away; it is not touched.".to_owned(),
         _ => return None,

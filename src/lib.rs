@@ -10,10 +10,14 @@
 
 pub mod schedule;
 
+pub mod sha256;
+
 pub mod certificate;
 pub mod etcd;
 pub mod snapshot;
 pub mod store;
+
+pub mod pki;
 
 pub mod catalog;
 pub mod report;

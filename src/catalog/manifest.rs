@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::BackupId;
+use crate::pki::Copies;
 use crate::snapshot::{Facts, Sha256};
 
 /// The version of the manifest's shape; a newer one is left to newer programs.
@@ -44,6 +45,12 @@ pub struct Manifest {
     /// Members whose own data differs from the snapshot: a corrupt member, or several.
     #[serde(default)]
     pub contradicting_members: Vec<String>,
+    /// The copies of the cluster's CA as it was when the backup was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pki: Option<Copies>,
+    /// What of the CA's files was not kept, or is doubtful, a sentence each.
+    #[serde(default)]
+    pub pki_problems: Vec<String>,
     /// When the backup began (RFC 3339, UTC).
     pub started: Timestamp,
     /// When it was proven (RFC 3339, UTC).

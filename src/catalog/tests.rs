@@ -3,6 +3,7 @@ use std::io::Write as _;
 use proptest::prelude::*;
 
 use super::*;
+use crate::pki::{Copies, FileCopy, Name};
 use crate::snapshot::{Facts, KvHash, Sha256};
 
 pub(crate) fn manifest(id: &str, revision: u64) -> Manifest {
@@ -52,10 +53,25 @@ pub(crate) fn manifest(id: &str, revision: u64) -> Manifest {
             detail: "equal".into(),
         }],
         contradicting_members: Vec::new(),
+        pki: Some(copies(sha256)),
+        pki_problems: Vec::new(),
         started: id.time(),
         finished: id.time(),
         tool_version: "0".into(),
         id,
+    }
+}
+
+fn copies(sha256: Sha256) -> Copies {
+    Copies {
+        fingerprint: sha256,
+        files: vec![FileCopy {
+            path: "/etc/kubernetes/pki/ca.crt".into(),
+            name: Name::try_from("ca.crt".to_owned()).unwrap(),
+            size: 4,
+            sha256: Some(sha256),
+            public_key_sha256: None,
+        }],
     }
 }
 
@@ -207,6 +223,10 @@ fn a_manifest_that_cannot_be_trusted_is_named_and_hides_no_other() {
             "it belongs to another backup",
         ),
         (good.replace("\"size\": 4", "\"size\": -4"), "it is damaged"),
+        (
+            good.replace("\"name\": \"ca.crt\"", "\"name\": \"../ca.crt\""),
+            "it is damaged",
+        ),
         ("[]".into(), "it is not a manifest"),
         (String::new(), "it is not a manifest"),
     ];
@@ -233,12 +253,15 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_never_leads_outside_the_directory(at in 0usize..1500, byte in any::<u8>()) {
+    fn a_changed_byte_never_leads_outside_the_directory(at in 0usize..2500, byte in any::<u8>()) {
         let mut json = manifest("20261121T060000Z", 1).to_json().unwrap();
         let at = at % json.len();
         json[at] = byte;
         if let Ok(manifest) = Manifest::parse("etcd-20261121T060000Z.json", &json) {
             prop_assert_eq!(manifest.file, "etcd-20261121T060000Z.db");
+            for copy in manifest.pki.iter().flat_map(|copies| &copies.files) {
+                prop_assert!(!copy.name.as_str().contains('/') && !copy.name.as_str().starts_with('.'));
+            }
         }
     }
 }

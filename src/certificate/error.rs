@@ -77,7 +77,10 @@ impl Error {
                         path.display()
                     )
                 }
-                _ => return None,
+                _ => format!(
+                    "Name a PEM file; see what is there with: ls -lL {}",
+                    path.display()
+                ),
             },
             Self::Missing { path, .. } | Self::Entry { path, .. } | Self::TooLarge { path } => {
                 format!(

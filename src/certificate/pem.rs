@@ -1,7 +1,7 @@
 //! The PEM files: bundles of certificates, and private keys.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use rustls::pki_types::PrivateKeyDer;
@@ -54,9 +54,24 @@ pub fn parse(path: &Path, text: &[u8]) -> Result<Vec<Certificate>, Error> {
 /// Proves that the private key in PEM `text`, which came from `path`, belongs to `certificate`.
 ///
 /// # Errors
-/// [`Error::Missing`], [`Error::Entry`], [`Error::EncryptedKey`], [`Error::UnsupportedKey`] and
-/// [`Error::KeyMismatch`].
+/// [`Error::KeyMismatch`], and those of [`public_key`].
 pub fn check_key(certificate: &Certificate, path: &Path, text: &[u8]) -> Result<(), Error> {
+    if certificate.holds_key(&public_key(path, text)?) {
+        Ok(())
+    } else {
+        Err(Error::KeyMismatch {
+            path: path.to_owned(),
+            subject: certificate.whose().to_owned(),
+        })
+    }
+}
+
+/// The public half (`SubjectPublicKeyInfo` in DER) of the private key in PEM `text`, which came
+/// from `path`.
+///
+/// # Errors
+/// [`Error::Missing`], [`Error::Entry`], [`Error::EncryptedKey`] and [`Error::UnsupportedKey`].
+pub fn public_key(path: &Path, text: &[u8]) -> Result<Vec<u8>, Error> {
     let path = || path.to_owned();
     // OpenSSL's old encrypted form keeps the plain label and says so in a header
     if text.windows(10).any(|part| part == b"Proc-Type:") {
@@ -78,17 +93,10 @@ pub fn check_key(certificate: &Certificate, path: &Path, text: &[u8]) -> Result<
     })?;
     let signer = rustls::crypto::ring::sign::any_supported_type(&key)
         .map_err(|_| Error::UnsupportedKey { path: path() })?;
-    let public = signer
+    signer
         .public_key()
-        .ok_or_else(|| Error::UnsupportedKey { path: path() })?;
-    if certificate.holds_key(public.as_ref()) {
-        Ok(())
-    } else {
-        Err(Error::KeyMismatch {
-            path: path(),
-            subject: certificate.whose().to_owned(),
-        })
-    }
+        .map(|public| public.as_ref().to_vec())
+        .ok_or_else(|| Error::UnsupportedKey { path: path() })
 }
 
 /// Reads a PEM file whole, for [`parse`] and [`check_key`].
@@ -100,6 +108,10 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
         path: path.to_owned(),
         cause,
     };
+    // asked before opening, because opening a pipe would wait for its writer
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is not a regular file")));
+    }
     let mut text = Vec::new();
     let file = File::open(path).map_err(failed)?;
     file.take(MAX_FILE + 1)
@@ -114,7 +126,7 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 /// The labels of the PEM entries, each with its number from 1.
-fn labels(text: &[u8]) -> impl Iterator<Item = (usize, String)> {
+pub fn labels(text: &[u8]) -> impl Iterator<Item = (usize, String)> {
     text.split(|byte| matches!(byte, b'\n' | b'\r'))
         .filter_map(|line| line.strip_prefix(b"-----BEGIN "))
         .map(|rest| {

@@ -58,6 +58,7 @@ fn row(backup: &Manifest, now: Timestamp) -> Vec<String> {
     }];
     state.extend(backup.pinned.then_some("pinned"));
     state.extend((!backup.contradicting_members.is_empty()).then_some("a member differs"));
+    state.extend((!backup.pki_problems.is_empty()).then_some("CA in doubt"));
     vec![
         backup.id.to_string(),
         text::age(now.duration_since(backup.started)),

@@ -108,6 +108,18 @@ pub(super) fn manifest(backup: &Manifest, now: Timestamp) -> String {
             &format!("member {member}: its data is not that of the others"),
         );
     }
+    if let Some(copies) = &backup.pki {
+        let names: Vec<&str> = copies.files.iter().map(|copy| copy.name.as_str()).collect();
+        let fingerprint = copies.fingerprint;
+        line(
+            &mut text,
+            "CA",
+            &format!("pki/{fingerprint}: {}", names.join(", ")),
+        );
+    }
+    for problem in &backup.pki_problems {
+        line(&mut text, "WARNING", problem);
+    }
     text
 }
 

@@ -1,6 +1,6 @@
 //! `hypercloud-etcd verify`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hypercloud_etcd::catalog::{Outcome, Selector};
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<ExitCode, Error> {
         let verdicts = match &self.file {
-            Some(file) => vec![of_file(file)?],
+            Some(file) => vec![self.of_file(file)?],
             None => self.of_backups(context)?,
         };
         if self.json {
@@ -85,22 +85,31 @@ impl Arguments {
         one(backup.id.to_string());
         Ok(vec![verify::verify(&config, &backup)?])
     }
-}
 
-/// A file by itself: a database without a trailer is not proven to be what etcd sent.
-fn of_file(file: &std::path::Path) -> Result<Verdict, Error> {
-    let report = verify::inspect(file)?;
-    let missing = report
-        .verification
-        .iter()
-        .filter(|step| step.result != Outcome::Passed);
-    let problems: Vec<String> = missing.map(|step| step.detail.clone()).collect();
-    Ok(Verdict {
-        name: file.display().to_string(),
-        verified: problems.is_empty(),
-        problems,
-        size: report.size,
-    })
+    /// A file by itself: a database without a trailer is not proven to be what etcd sent.
+    fn of_file(&self, file: &Path) -> Result<Verdict, Error> {
+        let (size, problems) = match verify::inspect(file) {
+            Ok(report) => {
+                let missing = report
+                    .verification
+                    .into_iter()
+                    .filter(|step| step.result != Outcome::Passed);
+                (report.size, missing.map(|step| step.detail).collect())
+            }
+            // a program that asked for a verdict gets one; a person gets a hint, too
+            Err(error @ Error::Unsound { .. }) if self.json => (
+                file.metadata().map_or(0, |metadata| metadata.len()),
+                error.causes(),
+            ),
+            Err(error) => return Err(error),
+        };
+        Ok(Verdict {
+            name: file.display().to_string(),
+            verified: problems.is_empty(),
+            problems,
+            size,
+        })
+    }
 }
 
 fn lines(verdict: &Verdict) -> String {

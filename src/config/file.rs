@@ -24,7 +24,7 @@ pub(super) struct File {
     pub(super) jitter: Duration,
     pub(super) etcd: Etcd,
     pub(super) backup: Backup,
-    pki: Pki,
+    pub(super) pki: Pki,
     retention: Retention,
     seal: Seal,
     pub(super) report: Report,
@@ -50,8 +50,8 @@ pub(super) struct Backup {
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
-struct Pki {
-    files: Vec<PathBuf>,
+pub(super) struct Pki {
+    pub(super) files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -176,7 +176,8 @@ pub(super) const KEYS: &[Key] = &[
         "A backup that would leave less free space than this is refused."),
 
     key!(pki.files, FILES, ["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key"],
-        "The host files that are kept beside the backups."),
+        "The files that are kept beside the backups, each time they change; the one called ca.crt, \
+         or else the first, is the CA certificate."),
 
     key!(retention.keep_last, COUNT, 24, "Keep this many of the newest backups."),
     key!(retention.keep_daily, COUNT, 7, "Keep one backup of each of this many days."),
@@ -216,11 +217,6 @@ pub(super) struct NotYet {
 /// off the host, would be a lie, so these are refused; what only delays a convenience is a
 /// warning. Delete an entry when its keys begin to work.
 const NOT_YET: &[NotYet] = &[
-    NotYet {
-        keys: &["pki"],
-        severity: Severity::Warning,
-        message: "this version does not copy the CA files",
-    },
     NotYet {
         keys: &["retention"],
         severity: Severity::Warning,

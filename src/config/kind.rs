@@ -11,8 +11,8 @@ use toml::de::DeValue;
 use super::value::{
     Fault, Item, Read, choice, duration, expected, list, name, number, path, size, text,
 };
-use crate::etcd;
 use crate::schedule::Schedule;
+use crate::{etcd, pki};
 
 /// A sort of value.
 pub(super) struct Kind<T: 'static> {
@@ -119,8 +119,8 @@ pub(super) const DIRECTORY: Kind<PathBuf> =
 
 pub(super) const FILES: Kind<Vec<PathBuf>> = kind(
     "list of paths",
-    "a list of absolute paths of files",
-    |item| list(item, path),
+    "a list of absolute paths of files, each with a name of its own",
+    files,
 );
 
 pub(super) const ENDPOINTS: Kind<Vec<etcd::Endpoint>> = kind(
@@ -185,6 +185,22 @@ pub(super) const HOOK: Kind<String> = secret(
         _ => Err(Fault::new("not a URL").into()),
     },
 );
+
+/// Reads paths whose last parts differ: the copies of the files lie in one directory.
+fn files(item: &Item<'_>) -> Read<Vec<PathBuf>> {
+    let mut seen = HashSet::new();
+    list(item, |text| {
+        let path = path(text)?;
+        let Some(name) = pki::Name::of(&path) else {
+            return Err(Fault::new("not the path of a file that is not hidden"));
+        };
+        if seen.insert(name) {
+            return Ok(path);
+        }
+        let fault = Fault::new("another file of the list has the same name");
+        Err(fault.hint("Make a symbolic link to it that has another name, and list that."))
+    })
+}
 
 /// Reads the client URLs of the members: different ones, all with or all without TLS.
 fn endpoints(item: &Item<'_>) -> Read<Vec<etcd::Endpoint>> {

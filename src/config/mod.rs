@@ -21,7 +21,7 @@ mod value;
 pub use problem::{Problem, Severity};
 
 use crate::schedule::Schedule;
-use crate::{etcd, store};
+use crate::{etcd, pki, store};
 
 /// A larger file is not a configuration.
 const LARGEST: u64 = 1 << 20;
@@ -41,6 +41,8 @@ pub struct Config {
     pub etcd: etcd::Settings,
     /// `[backup]`: where the backups go.
     pub backup: store::Settings,
+    /// `[pki]`: what is kept beside them.
+    pub pki: pki::Settings,
     /// `[report]`: what is told, and when it is bad news.
     pub report: Report,
     /// What the file says and this version does not do.
@@ -276,6 +278,9 @@ fn compose(path: &Path, file: file::File, schedule: Schedule, warnings: Vec<Prob
         backup: store::Settings {
             dir: file.backup.dir,
             reserve: file.backup.reserve,
+        },
+        pki: pki::Settings {
+            files: file.pki.files,
         },
         report: Report {
             stale_after: file.report.stale_after,

@@ -82,6 +82,13 @@ fn an_empty_file_means_the_documented_defaults() {
     assert_eq!(config.etcd.live_hash, etcd::LiveHash::Auto);
     assert_eq!(config.backup.dir, Path::new("/mnt/backup"));
     assert_eq!(config.backup.reserve, 1 << 30);
+    assert_eq!(
+        config.pki.files,
+        [
+            Path::new("/etc/kubernetes/pki/ca.crt"),
+            Path::new("/etc/kubernetes/pki/ca.key")
+        ]
+    );
     assert_eq!(config.report.stale_after, None);
     assert!(config.warnings.is_empty());
 }
@@ -152,6 +159,7 @@ fn the_installed_default_means_the_same_as_an_empty_file() {
 fn the_installed_default_with_every_key_uncommented_is_accepted() {
     let config = good(&uncommented(|_| true));
     assert!(config.warnings.is_empty());
+    assert_eq!(config.pki.files.len(), 2);
     assert!(config.etcd.login.is_some());
     assert_eq!(config.report.stale_after, Some(Duration::from_mins(150)));
 }
@@ -162,6 +170,7 @@ fn every_example_is_accepted_without_a_warning() {
         assert!(good(example).warnings.is_empty());
     }
     assert_eq!(good(EXTERNAL).etcd.endpoints.len(), 3);
+    assert!(good(EXTERNAL).pki.files.is_empty());
 }
 
 #[test]
@@ -212,7 +221,7 @@ fn values_of_every_kind_are_read() {
 }
 
 const A_DURATION: &str = r#"a duration above zero, such as "30s" or "1h 30m""#;
-const TOP: &str = "schedule, timezone, catch_up, jitter, etcd, backup, report";
+const TOP: &str = "schedule, timezone, catch_up, jitter, etcd, backup, pki, report";
 const ETCD: &str = "endpoints, ca_file, cert_file, key_file, username, password_file, \
                     connect_timeout, stall_timeout, live_hash";
 const A_SIZE: &str = r#"a size such as "1GiB", "500MB" or "0", or a number of bytes"#;
@@ -266,7 +275,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("[etcd]\nusername = ' '\npassword_file = '/p'", "line 2, column 12: etcd.username = \" \": the text is empty; accepted: {}", "a name, not empty"),
     // numbers
     ("[retention]\nkeep_last = -1\nmin_verified = 0", "line 1, column 2: retention: this version does not prune: no backup is removed\nline 2, column 13: retention.keep_last = -1: negative; accepted: {}\nline 3, column 16: retention.min_verified = 0: too small; accepted: a whole number from 1 to 1000000", "a whole number from 0 to 1000000"),
-    ("[pki]\nfiles = ['/a', 'b', 3]", "line 1, column 2: pki: this version does not copy the CA files\nline 2, column 16: pki.files[1] = \"b\": not an absolute path; accepted: {0}\n  hint: Begin the path with a slash.\nline 2, column 21: pki.files[2] = 3: expected text in quotes, found a number; accepted: {0}", "a list of absolute paths of files"),
+    ("[pki]\nfiles = ['/a', 'b', 3]", "line 2, column 16: pki.files[1] = \"b\": not an absolute path; accepted: {0}\n  hint: Begin the path with a slash.\nline 2, column 21: pki.files[2] = 3: expected text in quotes, found a number; accepted: {0}", "a list of absolute paths of files, each with a name of its own"),
+    ("[pki]\nfiles = ['/k/ca.crt', '/k/etcd/ca.crt', '/', '/k/.ca.key']", "line 2, column 23: pki.files[1] = \"/k/etcd/ca.crt\": another file of the list has the same name; accepted: {0}\n  hint: Make a symbolic link to it that has another name, and list that.\nline 2, column 41: pki.files[2] = \"/\": not the path of a file that is not hidden; accepted: {0}\nline 2, column 46: pki.files[3] = \"/k/.ca.key\": not the path of a file that is not hidden; accepted: {0}", "a list of absolute paths of files, each with a name of its own"),
     // not in this version
     ("[seal]\ncompression = 'zstd'", "line 2, column 1: seal.compression = \"zstd\": not available in this version: backups are neither compressed nor encrypted; accepted: {}\n  hint: Remove it, so that nobody relies on what does not happen.", "\"none\""),
     ("[seal]\nrecipients = ['age1abc']", "line 2, column 1: seal.recipients: not available in this version: backups are neither compressed nor encrypted; accepted: {}\n  hint: Remove it, so that nobody relies on what does not happen.", "[]"),
@@ -410,7 +420,7 @@ fn keys_that_do_not_work_yet_are_warned_of_once_for_each_table() {
         .iter()
         .map(|found| found.key.as_str())
         .collect();
-    assert_eq!(keys, ["pki", "retention"]);
+    assert_eq!(keys, ["retention"]);
     assert!(
         config
             .warnings

@@ -1,7 +1,8 @@
 //! One connection to one member.
 
+use std::fs::File;
 use std::future::Future;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How long the member may take to answer a ping. Generous: on a slow line the answer queues behind
 /// the data, and `stall_timeout` is the deadline that counts.
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(20);
+/// What is read of a password file, in bytes.
+const MAX_PASSWORD_FILE: u64 = 64 << 10;
 
 /// A connection to one member.
 pub struct Client {
@@ -290,7 +293,14 @@ fn password(login: &Login, endpoint: &Endpoint) -> Result<String, Error> {
 }
 
 fn first_line(path: &Path) -> io::Result<String> {
-    let text = std::fs::read_to_string(path)?;
+    // asked before opening, because opening a pipe would wait for its writer
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = String::new();
+    File::open(path)?
+        .take(MAX_PASSWORD_FILE)
+        .read_to_string(&mut text)?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
         _ => Err(io::Error::other("its first line is empty")),

@@ -229,7 +229,10 @@ impl Error {
             Self::Overrun { .. } | Self::Inconsistent { .. } => {
                 "Something between here and etcd alters the stream; connect to the member directly.".to_owned()
             }
-            Self::Answer { .. } | Self::Compacted { .. } | Self::FutureRevision { .. } => return None,
+            Self::Answer { .. } => {
+                "The member's own log says more: journalctl -u etcd, or its pod's log.".to_owned()
+            }
+            Self::Compacted { .. } | Self::FutureRevision { .. } => return None,
         })
     }
 

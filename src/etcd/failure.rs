@@ -63,11 +63,13 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// etcd says "auth is on and you may not" with four codes; 3.4 answers `HashKV` and `Snapshot` with
+/// etcd says "auth is on and you may not" with five codes. `FailedPrecondition` is for a client
+/// certificate whose common name is no etcd user, as that of kubeadm's health check; 3.4 answers `HashKV` and `Snapshot` with
 /// `Unknown` and the bare `auth: user not found` or `auth: permission denied`.
 fn is_denial(code: Code, message: &str) -> bool {
     match code {
         Code::PermissionDenied | Code::Unauthenticated => true,
+        Code::FailedPrecondition => message.contains("user name not found"),
         Code::InvalidArgument => {
             message.contains("user name") || message.contains("authentication failed")
         }
@@ -144,6 +146,7 @@ mod tests {
             Status::permission_denied("etcdserver: permission denied"),
             Status::unauthenticated("etcdserver: invalid auth token"),
             Status::invalid_argument("etcdserver: user name is empty"),
+            Status::failed_precondition("etcdserver: user name not found"),
             Status::unknown("auth: user not found"),
             Status::unknown("auth: permission denied"),
         ];

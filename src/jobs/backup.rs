@@ -1,20 +1,20 @@
-//! Takes one backup: stream, prove, publish. What is not proven is not called a backup.
+//! Takes one backup: stream, prove, keep the CA, publish. What is not proven is not called a backup.
 
 use std::fs::File;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 
 use super::live::{self, Agreement};
-use super::{blocking, scratch_in};
+use super::receive::receive;
+use super::{blocking, pki, scratch_in};
 use crate::catalog::{
     self, BackupId, Catalog, Manifest, Outcome, Proof, Source, Step, Stored, Trigger,
 };
 use crate::config::Config;
 use crate::error::Error;
-use crate::etcd::{Client, Endpoint, LiveHash, MemberStatus, SnapshotStream, Survey};
-use crate::snapshot::{self, Digests, Inspection, Spool};
+use crate::etcd::{Client, Endpoint, LiveHash, MemberStatus, Survey};
+use crate::snapshot::{self, Digests, Inspection};
 use crate::store::{Directory, Draft, Lock};
 
 /// What comes from outside: why, when, and who wants to know how far it is.
@@ -46,11 +46,6 @@ pub enum Progress {
     },
 }
 
-/// Bytes that travel from the network to the disk at once: few calls, yet still in the processor's
-/// cache when they are written after they were hashed.
-const BUFFER: usize = 256 << 10;
-/// Buffers under way: what memory a backup takes, whatever its size.
-const BUFFERS: usize = 8;
 /// How often a snapshot is taken again because a compaction kept the members from confirming it.
 const COMPACTION_RETRIES: usize = 2;
 
@@ -70,10 +65,12 @@ pub async fn backup(config: &Config, run: &Run<'_>) -> Result<Manifest, Error> {
             directory.path().display()
         );
     }
+    pki::remove_leftovers(&directory);
     let survey = Box::pin(Survey::take(&config.etcd)).await;
     let taken = first_good(config, &directory, &survey, run).await?;
     let id = catalog.free_id(BackupId::at(started));
-    let manifest = taken.manifest(id, run.trigger, started, (run.clock)());
+    let mut manifest = taken.manifest(id, run.trigger, started, (run.clock)());
+    pki::keep(config, &directory, &mut manifest);
     taken.publish(catalog, &manifest)?;
     Ok(manifest)
 }
@@ -178,95 +175,6 @@ async fn attempt<'d>(
     })
 }
 
-/// Moves the stream to the disk: the network is read here, hashing and writing happen beside it.
-async fn receive(
-    stream: &mut SnapshotStream,
-    (config, directory): (&Config, &Directory),
-    draft: &Draft<'_>,
-    run: &Run<'_>,
-) -> Result<(File, Digests), Error> {
-    let failed = |source| Error::Spool {
-        path: directory.path().into(),
-        source,
-    };
-    let mut first = Vec::with_capacity(BUFFER);
-    if let Some(bytes) = stream.next().await? {
-        first.extend_from_slice(bytes);
-    }
-    require_room(config, directory, stream.announced())?;
-    let mut spool = Spool::new(draft.file()?);
-    spool.reserve(stream.announced()).map_err(failed)?;
-    let (full, mut to_write) = mpsc::channel::<Vec<u8>>(BUFFERS);
-    let (empty, to_fill) = mpsc::channel::<Vec<u8>>(BUFFERS);
-    let writer = blocking(move || {
-        while let Some(mut buffer) = to_write.blocking_recv() {
-            spool.write(&buffer)?;
-            buffer.clear();
-            // one more than are needed is let go
-            let _ = empty.try_send(buffer);
-        }
-        Ok(spool.finish())
-    });
-    let forwarded = forward(stream, first, (full, to_fill), run);
-    let (received, written) = tokio::join!(forwarded, writer);
-    // where the disk failed, the stream only ended because of it
-    let written = written?.map_err(failed)?;
-    received?;
-    Ok(written)
-}
-
-/// Hands the stream's bytes to the writer in large buffers, to the end or until the writer is gone.
-async fn forward(
-    stream: &mut SnapshotStream,
-    mut buffer: Vec<u8>,
-    (full, mut empty): (mpsc::Sender<Vec<u8>>, mpsc::Receiver<Vec<u8>>),
-    run: &Run<'_>,
-) -> Result<(), Error> {
-    let (endpoint, announced) = (stream.endpoint().clone(), stream.announced());
-    let mut progress = Progress::Receiving {
-        endpoint,
-        received: 0,
-        announced,
-    };
-    let mut total = buffer.len() as u64;
-    while let Some(bytes) = stream.next().await? {
-        total += bytes.len() as u64;
-        if buffer.len() + bytes.len() > BUFFER {
-            let spare = empty.try_recv();
-            let next = spare.unwrap_or_else(|_| Vec::with_capacity(BUFFER));
-            if full
-                .send(std::mem::replace(&mut buffer, next))
-                .await
-                .is_err()
-            {
-                return Ok(());
-            }
-        }
-        buffer.extend_from_slice(bytes);
-        if let Progress::Receiving { received, .. } = &mut progress {
-            *received = total;
-        }
-        (run.progress)(&progress);
-    }
-    // the writer's own result tells where it stopped early
-    let _ = full.send(buffer).await;
-    Ok(())
-}
-
-/// Refuses a backup that the disk could not hold, before a byte of it is written.
-fn require_room(config: &Config, directory: &Directory, needed: u64) -> Result<(), Error> {
-    let (free, reserve) = (directory.space()?.free, config.backup.reserve);
-    if needed.saturating_add(reserve) > free {
-        return Err(Error::Space {
-            path: directory.path().into(),
-            needed,
-            free,
-            reserve,
-        });
-    }
-    Ok(())
-}
-
 /// Walks the database and asks the members for their hash of it, while the bytes become durable.
 async fn prove(
     config: &Config,
@@ -280,11 +188,11 @@ async fn prove(
     };
     let file = Arc::new(file);
     let scratch = scratch_in(directory).map_err(failed)?;
-    let revision = snapshot::newest_revision(&file, length);
+    let head = snapshot::head(&file, length);
     let (to_walk, to_sync) = (Arc::clone(&file), Arc::clone(&file));
     let walk = blocking(move || Inspection::walk(&to_walk, length, &|| scratch.try_clone()));
     let sync = blocking(move || to_sync.sync_data());
-    let (inspection, synced, answers) = tokio::join!(walk, sync, live::ask(&config.etcd, revision));
+    let (inspection, synced, answers) = tokio::join!(walk, sync, live::ask(&config.etcd, head));
     synced?.map_err(failed)?;
     let inspection = inspection?.map_err(|source| Error::Damaged {
         endpoint: endpoint.to_string(),
@@ -363,6 +271,8 @@ impl Taken<'_> {
                 },
             ],
             contradicting_members: self.agreement.differing(),
+            pki: None,
+            pki_problems: Vec::new(),
             facts,
             started,
             finished,

@@ -2,7 +2,8 @@
 //!
 //! A member answers `HashKV` for a revision together with the compaction it has done, and the file
 //! holds every entry that any later compaction keeps: so a member that compacted after the snapshot
-//! is still compared exactly. Only one that compacted the revision itself away cannot be.
+//! is still compared exactly. Only one that compacted the revision itself away cannot be, nor one
+//! that has not done the compaction yet which the file has been through.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +15,7 @@ use super::blocking;
 use crate::catalog::Outcome;
 use crate::error::Error;
 use crate::etcd::{self, Client, Endpoint, LiveHash, Settings};
-use crate::snapshot::{CompactedDeletion, Inspection};
+use crate::snapshot::{CompactedDeletion, Head, Inspection};
 
 /// How often a follower that has not applied the revision yet is asked again, and how long after.
 const CATCH_UP_TRIES: usize = 50;
@@ -30,6 +31,17 @@ pub(super) enum Answers {
     Given(u64, Vec<(Endpoint, Result<Answer, etcd::Error>)>),
 }
 
+impl Answers {
+    /// Why there is nothing to compare.
+    fn why_none(&self) -> &'static str {
+        match self {
+            Answers::NotAsked => "live_hash is off",
+            Answers::NoRevision => "the store is empty",
+            Answers::Given(..) => "the newest revision is not where etcd writes it",
+        }
+    }
+}
+
 /// One member's hash at the file's revision.
 pub(super) struct Answer {
     member: String,
@@ -38,11 +50,11 @@ pub(super) struct Answer {
 }
 
 /// Asks every configured member at once.
-pub(super) async fn ask(settings: &Settings, revision: Option<u64>) -> Answers {
+pub(super) async fn ask(settings: &Settings, head: Option<Head>) -> Answers {
     if settings.live_hash == LiveHash::Off {
         return Answers::NotAsked;
     }
-    let Some(revision) = revision.filter(|revision| *revision > 0) else {
+    let Some(head) = head.filter(|head| head.revision > 0) else {
         return Answers::NoRevision;
     };
     let mut asked = tokio::task::JoinSet::new();
@@ -51,7 +63,7 @@ pub(super) async fn ask(settings: &Settings, revision: Option<u64>) -> Answers {
         asked.spawn(async move {
             (
                 place,
-                ask_member(&settings, &endpoint, revision).await,
+                ask_member(&settings, &endpoint, head).await,
                 endpoint,
             )
         });
@@ -59,7 +71,7 @@ pub(super) async fn ask(settings: &Settings, revision: Option<u64>) -> Answers {
     let mut answers = asked.join_all().await;
     answers.sort_by_key(|(place, ..)| *place);
     Answers::Given(
-        revision,
+        head.revision,
         answers
             .into_iter()
             .map(|(_, answer, endpoint)| (endpoint, answer))
@@ -70,22 +82,16 @@ pub(super) async fn ask(settings: &Settings, revision: Option<u64>) -> Answers {
 async fn ask_member(
     settings: &Settings,
     endpoint: &Endpoint,
-    revision: u64,
+    head: Head,
 ) -> Result<Answer, etcd::Error> {
     let mut client = Client::connect(settings, endpoint).await?;
     let status = client.status().await?;
-    let asked = i64::try_from(revision).unwrap_or(i64::MAX);
     let mut tries = 0..CATCH_UP_TRIES;
     let hash = loop {
-        match client.hash_kv(asked).await {
+        match hash_at(&mut client, head).await {
             Err(etcd::Error::FutureRevision { .. }) if tries.next().is_some() => {
                 tokio::time::sleep(CATCH_UP_PAUSE).await;
             }
-            // a store compacted to its newest revision still answers for that, unnamed
-            Err(refused @ etcd::Error::Compacted { .. }) => match client.hash_kv(0).await {
-                Ok(hash) if hash.revision == asked => break hash,
-                _ => return Err(refused),
-            },
             answer => break answer?,
         }
     };
@@ -93,6 +99,33 @@ async fn ask_member(
         member: format!("{:x} at {endpoint}", status.member_id),
         rule: CompactedDeletion::in_version(&status.version),
         hash,
+    })
+}
+
+/// A member's hash at the file's head, with at least the compaction that the file has been through:
+/// of the entries that it removed, the file knows nothing.
+async fn hash_at(client: &mut Client, head: Head) -> Result<etcd::KvHash, etcd::Error> {
+    let number = |revision| i64::try_from(revision).unwrap_or(i64::MAX);
+    let (asked, compacted) = (number(head.revision), number(head.compact_revision));
+    let is_usable = |hash: &etcd::KvHash| hash.compact_revision.max(0) >= compacted;
+    let answer = match client.hash_kv(asked).await {
+        Ok(hash) if is_usable(&hash) => return Ok(hash),
+        Err(other) if !matches!(other, etcd::Error::Compacted { .. }) => return Err(other),
+        answer => answer,
+    };
+    // a store compacted to its newest revision refuses to hash that, or (since etcd 3.5.5) repeats
+    // the hash from before the compaction; unnamed, the revision is hashed as it is now
+    let newest = client.hash_kv(0).await?;
+    if newest.revision == asked && is_usable(&newest) {
+        return Ok(newest);
+    }
+    answer?;
+    let (endpoint, revision) = (client.endpoint().clone(), asked);
+    Err(if asked == compacted && is_usable(&newest) {
+        etcd::Error::Compacted { endpoint, revision }
+    } else {
+        // it has yet to do the compaction
+        etcd::Error::FutureRevision { endpoint, revision }
     })
 }
 
@@ -116,16 +149,14 @@ pub(super) async fn compare(
     length: u64,
 ) -> Result<Agreement, Error> {
     let mut agreement = Agreement::default();
-    let Answers::Given(revision, answers) = answers else {
-        let why = if matches!(answers, Answers::NotAsked) {
-            "live_hash is off"
-        } else {
-            "the store is empty"
-        };
-        agreement.silent.push(why.into());
-        return Ok(agreement);
-    };
     let own = inspection.facts.kv_hash;
+    let (revision, answers) = match answers {
+        Answers::Given(revision, answers) if revision == own.revision => (revision, answers),
+        other => {
+            agreement.silent.push(other.why_none().into());
+            return Ok(agreement);
+        }
+    };
     agreement.revision = Some(revision);
     agreement.hash = own.hash;
     let mut hashes =

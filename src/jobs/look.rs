@@ -7,6 +7,7 @@ use crate::catalog::{Catalog, Listing, Manifest, Selector};
 use crate::certificate;
 use crate::config::Config;
 use crate::error::Error;
+use crate::pki;
 use crate::report::{Status, View};
 use crate::store::Directory;
 
@@ -52,13 +53,22 @@ pub fn status(config: &Config, now: Timestamp) -> Result<Status, Error> {
                     .collect(),
                 Err(error) => vec![(file.clone(), Err(error.to_string()))],
             });
+    // whether they can be read is told by the backups; only their end is told here
+    let kept = pki::collect(&config.pki)
+        .files
+        .into_iter()
+        .flat_map(|file| {
+            let path = file.path;
+            let found = file.certificates.into_iter();
+            found.map(move |certificate| (path.clone(), Ok(certificate)))
+        });
     Ok(Status::of(&View {
         listing: &listing,
         schedule: &config.schedule,
         jitter: config.jitter,
         stale_after: config.report.stale_after,
         space: directory.space()?,
-        certificates: certificates.collect(),
+        certificates: certificates.chain(kept).collect(),
         now,
     }))
 }

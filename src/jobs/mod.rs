@@ -3,8 +3,9 @@
 pub mod backup;
 mod live;
 pub mod look;
+mod pki;
 pub mod probe;
-mod sandbox;
+mod receive;
 pub mod verify;
 
 use std::fs::File;
@@ -24,8 +25,11 @@ async fn blocking<T: Send + 'static>(
 
 /// An unnamed file beside the backups, for what does not fit memory.
 fn scratch_in(directory: &Directory) -> io::Result<File> {
-    directory
-        .draft()
-        .and_then(|draft| draft.file())
-        .map_err(io::Error::other)
+    let file = directory.draft().and_then(|draft| draft.file());
+    // the caller names the directory; the system's number decides hint and exit code
+    file.map_err(|error| {
+        error
+            .errno()
+            .map_or_else(|| io::Error::other(error), io::Error::from)
+    })
 }

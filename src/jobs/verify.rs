@@ -1,4 +1,5 @@
-//! Proves a stored backup again: the bytes against the manifest, the trailer, and every page.
+//! Proves a stored backup again: the bytes against the manifest, the trailer, every page, and the
+//! copies of the CA.
 
 use std::fs::File;
 use std::io;
@@ -60,6 +61,9 @@ pub fn verify(config: &Config, manifest: &Manifest) -> Result<Verdict, Error> {
         }
         Err(error) => verdict.problems.push(Error::from(error).in_a_line()),
     }
+    verdict
+        .problems
+        .extend(super::pki::prove(manifest, &directory));
     verdict.verified = verdict.problems.is_empty();
     Ok(verdict)
 }

@@ -111,6 +111,11 @@ impl Status {
         let due = due(view);
         let mut problems: Vec<String> = freshness(view, newest, due).into_iter().collect();
         problems.extend(newest.into_iter().flat_map(contradictions));
+        problems.extend(
+            newest
+                .into_iter()
+                .flat_map(|backup| backup.pki_problems.clone()),
+        );
         problems.extend(unproven_since(view, newest));
         problems.extend(
             view.listing.unreadable.iter().map(|(path, why)| {

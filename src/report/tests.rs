@@ -98,3 +98,13 @@ fn a_backup_from_the_future_is_not_fresh() {
         status.problems
     );
 }
+
+#[test]
+fn a_ca_that_is_not_all_kept_is_a_problem_until_a_backup_keeps_it() {
+    let mut backup = manifest("20261122T140000Z", 7);
+    backup.pki_problems = vec!["ca.key cannot be read".into()];
+    let doubtful = status(vec![backup.clone()], "2026-11-22T14:05:00Z", None);
+    assert_eq!(doubtful.problems, ["ca.key cannot be read"]);
+    let later = manifest("20261122T150000Z", 8);
+    assert!(status(vec![backup, later], "2026-11-22T15:05:00Z", None).ok);
+}

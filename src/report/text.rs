@@ -71,7 +71,7 @@ mod tests {
             (9_960_000, "10 MB"),
             (412_000_000, "412 MB"),
             (2_147_483_648, "2.1 GB"),
-            (u64::MAX, "1.8 EB"),
+            (u64::MAX, "18 EB"),
         ] {
             assert_eq!(size(bytes), text, "{bytes}");
         }

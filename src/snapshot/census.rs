@@ -3,7 +3,9 @@
 //! A database of any size may hold any number of keys, so the keys cannot all be remembered. Each
 //! entry leaves a record of 24 bytes that identifies its key; records are split by that identity
 //! into partitions, kept in memory while they are few and in an unnamed file beyond that, and each
-//! partition is settled on its own. What stays in memory for each entry is one bit.
+//! partition is settled on its own. Before records leave memory, those of one key are settled among
+//! themselves, so that a key with a long history does not fill its partition alone. What stays in
+//! memory for each entry is one bit.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -35,6 +37,10 @@ struct Record {
 const DELETION: u32 = 1 << 31;
 
 impl Record {
+    fn is_of_same_key(&self, other: &Record) -> bool {
+        (self.key, self.check) == (other.key, other.check)
+    }
+
     fn to_bytes(self) -> [u8; RECORD] {
         let mut bytes = [0; RECORD];
         bytes[..8].copy_from_slice(&self.key.to_le_bytes());
@@ -75,13 +81,14 @@ pub(super) struct Census<'s> {
     partitions: Vec<Partition>,
     spill: Option<(File, u64)>,
     entries: u32,
+    superseded: Superseded,
 }
 
 #[derive(Default)]
 struct Partition {
     recent: Vec<Record>,
-    /// Where in the spill file earlier chunks of [`CHUNK`] records lie.
-    chunks: Vec<u64>,
+    /// Where in the spill file earlier records lie, and how many.
+    chunks: Vec<(u64, usize)>,
 }
 
 /// What the census found.
@@ -92,7 +99,7 @@ pub(super) struct Outcome {
 }
 
 /// The entries that a later entry of the same key, or a deletion, has made history; deletions too.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Superseded {
     bits: Vec<u64>,
     live: bool,
@@ -115,6 +122,14 @@ impl Superseded {
                 .is_some_and(|word| word & ((1 << rest) - 1) != 0)
     }
 
+    fn insert(&mut self, ordinal: u32) {
+        let word = ordinal as usize / 64;
+        if word >= self.bits.len() {
+            self.bits.resize(word + 1, 0);
+        }
+        self.bits[word] |= 1 << (ordinal % 64);
+    }
+
     /// Whether any key lives at all.
     pub(super) fn any_live(&self) -> bool {
         self.live
@@ -133,6 +148,7 @@ impl<'s> Census<'s> {
             partitions,
             spill: None,
             entries: 0,
+            superseded: Superseded::default(),
         }
     }
 
@@ -159,9 +175,29 @@ impl<'s> Census<'s> {
         let place = usize::from((record.key >> 58) as u8);
         self.partitions[place].recent.push(record);
         if self.partitions[place].recent.len() == CHUNK {
-            self.write_out(place)?;
+            self.settle_recent(place);
+            // as long as that makes room, nothing has to leave
+            if self.partitions[place].recent.len() > CHUNK / 2 {
+                self.write_out(place)?;
+            }
         }
         Ok(())
+    }
+
+    /// Leaves only the newest record of each key in a partition's memory.
+    fn settle_recent(&mut self, place: usize) {
+        let recent = &mut self.partitions[place].recent;
+        recent.sort_unstable();
+        let mut newest = Vec::with_capacity(CHUNK);
+        for of_one_key in recent.chunk_by(Record::is_of_same_key) {
+            if let Some((last, earlier)) = of_one_key.split_last() {
+                newest.push(*last);
+                for record in earlier {
+                    self.superseded.insert(record.ordinal);
+                }
+            }
+        }
+        *recent = newest;
     }
 
     fn write_out(&mut self, place: usize) -> io::Result<()> {
@@ -176,7 +212,7 @@ impl<'s> Census<'s> {
             .flat_map(|record| record.to_bytes())
             .collect();
         file.write_all_at(&bytes, *end)?;
-        partition.chunks.push(*end);
+        partition.chunks.push((*end, partition.recent.len()));
         partition.recent.clear();
         *end += bytes.len() as u64;
         Ok(())
@@ -186,14 +222,11 @@ impl<'s> Census<'s> {
     pub(super) fn finish(mut self) -> io::Result<Outcome> {
         let mut outcome = Outcome {
             by_kind: BTreeMap::new(),
-            superseded: Superseded {
-                bits: vec![0; self.entries as usize / 64 + 1],
-                live: false,
-            },
+            superseded: std::mem::take(&mut self.superseded),
         };
         for partition in std::mem::take(&mut self.partitions) {
-            let mut records =
-                Vec::with_capacity(partition.chunks.len() * CHUNK + partition.recent.len());
+            let spilled: usize = partition.chunks.iter().map(|(_, count)| count).sum();
+            let mut records = Vec::with_capacity(spilled + partition.recent.len());
             for chunk in &partition.chunks {
                 self.read_back(*chunk, &mut records)?;
             }
@@ -204,11 +237,15 @@ impl<'s> Census<'s> {
         Ok(outcome)
     }
 
-    fn read_back(&self, offset: u64, records: &mut Vec<Record>) -> io::Result<()> {
+    fn read_back(
+        &self,
+        (offset, count): (u64, usize),
+        records: &mut Vec<Record>,
+    ) -> io::Result<()> {
         let Some((file, _)) = &self.spill else {
             return Ok(());
         };
-        let mut bytes = vec![0; CHUNK * RECORD];
+        let mut bytes = vec![0; count * RECORD];
         file.read_exact_at(&mut bytes, offset)?;
         records.extend(bytes.as_chunks::<RECORD>().0.iter().map(Record::from_bytes));
         Ok(())
@@ -217,13 +254,13 @@ impl<'s> Census<'s> {
 
 /// Of records sorted by key and place, the last of each key lives unless it is a deletion.
 fn settle(records: &[Record], outcome: &mut Outcome) {
-    for of_one_key in records.chunk_by(|a, b| (a.key, a.check) == (b.key, b.check)) {
+    for of_one_key in records.chunk_by(Record::is_of_same_key) {
         let Some((last, earlier)) = of_one_key.split_last() else {
             continue;
         };
         let is_deleted = last.kind & DELETION != 0;
         for record in earlier.iter().chain(is_deleted.then_some(last)) {
-            outcome.superseded.bits[record.ordinal as usize / 64] |= 1 << (record.ordinal % 64);
+            outcome.superseded.insert(record.ordinal);
         }
         if !is_deleted {
             outcome.superseded.live = true;
@@ -292,5 +329,21 @@ mod tests {
             }
         );
         assert!(outcome.superseded.contains(400_000) && !outcome.superseded.contains(400_001));
+    }
+
+    #[test]
+    fn a_key_with_a_long_history_takes_no_room() {
+        let mut census = Census::new(&no_scratch);
+        for _ in 0..100_000 {
+            census.add(b"hot", 1, 0, false).unwrap();
+            census.add(b"gone", 1, 0, true).unwrap();
+        }
+        let held: usize = census.partitions.iter().map(|each| each.recent.len()).sum();
+        assert!(held <= 2 * CHUNK, "{held} records");
+        let outcome = census.finish().unwrap();
+        assert_eq!(outcome.by_kind[&0], Tally { keys: 1, bytes: 1 });
+        let superseded = |ordinal| outcome.superseded.contains(ordinal);
+        assert!(superseded(0) && superseded(199_996) && superseded(199_999));
+        assert!(!superseded(199_998));
     }
 }

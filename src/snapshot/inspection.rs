@@ -1,6 +1,6 @@
 //! One walk over a database that proves its structure and gathers its [`Facts`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 
@@ -8,16 +8,12 @@ use super::bolt::{Damage, Database, Visitor};
 use super::census::{Census, Superseded};
 use super::facts::{Facts, Member, TypeCount};
 use super::kv_hash::{self, CompactedDeletion, KvHash};
-use super::mvcc::{KeyValue, Revision};
+use super::mvcc::{self, KeyValue, Revision};
+use super::object_type::ObjectTypes;
 use super::trailer;
 
-/// Object types that are counted by name; any further ones are counted together.
-const MAX_TYPES: usize = 1000;
 /// Members that are read; etcd itself advises seven.
 const MAX_MEMBERS: usize = 1000;
-/// Where keys outside `/registry/<type>/` are counted.
-const OTHER: &str = "other";
-
 /// A database whose every reachable page and entry has been walked and found good.
 #[derive(Debug)]
 pub struct Inspection {
@@ -68,7 +64,7 @@ impl Inspection {
         let hash = kv_hash::compute(&database, &self.superseded, compact_revision, rule)?;
         Ok(KvHash {
             hash,
-            revision: self.facts.revision,
+            revision: self.facts.kv_hash.revision,
             compact_revision,
         })
     }
@@ -103,7 +99,7 @@ struct Survey<'s> {
     length: usize,
     entries: u64,
     census: Census<'s>,
-    types: Types,
+    types: ObjectTypes,
     revision: u64,
     compact_revision: u64,
     /// Entries at or before the compacted revision.
@@ -124,7 +120,7 @@ impl<'s> Survey<'s> {
             length: 0,
             entries: 0,
             census: Census::new(scratch),
-            types: Types::default(),
+            types: ObjectTypes::default(),
             revision: 0,
             compact_revision: 0,
             compacted_entries: 0,
@@ -176,7 +172,7 @@ impl<'s> Survey<'s> {
                     .ok_or_else(|| self.broken("consistent_index is not 8 bytes"))?;
                 self.consistent_index = u64::from_be_bytes(*index);
             }
-            b"scheduledCompactRev" | b"finishedCompactRev" => {
+            _ if mvcc::COMPACTIONS.contains(&key) => {
                 let compacted = Revision::parse(value)
                     .ok_or_else(|| self.broken("a compaction is not a revision"))?;
                 self.compact_revision = self.compact_revision.max(compacted.main);
@@ -219,7 +215,8 @@ impl<'s> Survey<'s> {
                 .hashes
                 .get(kv_hash::BUCKET)
                 .map_or_else(|| crc32c::crc32c(kv_hash::BUCKET), |(hash, _)| *hash),
-            revision: self.revision,
+            // a compaction can remove the newest entry, where that is a deletion
+            revision: self.revision.max(self.compact_revision),
             compact_revision: self.compact_revision,
         };
         let census = self.census.finish().map_err(Damage::Read)?;
@@ -301,83 +298,9 @@ fn version_text(bytes: &[u8]) -> String {
     }
 }
 
-/// The object types met so far, by number.
-#[derive(Default)]
-struct Types {
-    numbers: HashMap<Box<[u8]>, u32>,
-}
-
-impl Types {
-    /// The number of a key's type; 0 stands for every key that has none.
-    fn number(&mut self, key: &[u8]) -> u32 {
-        let Some(name) = type_of(key) else { return 0 };
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        if self.numbers.len() == MAX_TYPES {
-            return 0;
-        }
-        let number = u32::try_from(self.numbers.len()).unwrap_or(0) + 1;
-        self.numbers.insert(name.into(), number);
-        number
-    }
-
-    fn name(&self, number: u32) -> String {
-        self.numbers
-            .iter()
-            .find(|(_, known)| **known == number)
-            .map_or_else(
-                || OTHER.into(),
-                |(name, _)| String::from_utf8_lossy(name).into_owned(),
-            )
-    }
-}
-
-/// `/registry/pods` of `/registry/pods/default/web-0`; objects of an API group keep the group's
-/// name (`/registry/cert-manager.io/certificates`).
-fn type_of(key: &[u8]) -> Option<&[u8]> {
-    const ROOT: &[u8] = b"/registry/";
-    let rest = key.strip_prefix(ROOT)?;
-    let segment = |from: usize| {
-        rest.get(from..)?
-            .iter()
-            .position(|byte| *byte == b'/')
-            .map(|at| from + at)
-    };
-    let first = segment(0)?;
-    let end = if rest[..first].contains(&b'.') {
-        segment(first + 1).unwrap_or(first)
-    } else {
-        first
-    };
-    (end <= 253).then(|| &key[..ROOT.len() + end])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_counts_for_its_type_and_group() {
-        let name = |key: &str| {
-            type_of(key.as_bytes()).map(|name| String::from_utf8_lossy(name).into_owned())
-        };
-        assert_eq!(
-            name("/registry/pods/default/web-0").as_deref(),
-            Some("/registry/pods")
-        );
-        assert_eq!(
-            name("/registry/namespaces/default").as_deref(),
-            Some("/registry/namespaces")
-        );
-        assert_eq!(
-            name("/registry/cert-manager.io/certificates/ns/a").as_deref(),
-            Some("/registry/cert-manager.io/certificates")
-        );
-        assert_eq!(name("/registry/compact_rev_key"), None);
-        assert_eq!(name("compact_rev_key"), None);
-        assert_eq!(name(&format!("/registry/{}/x", "a".repeat(300))), None);
-    }
 
     #[test]
     fn only_a_version_is_a_version() {

@@ -2,6 +2,10 @@
 //!
 //! Formats: etcd `server/storage/mvcc/revision.go` and `api/mvccpb/kv.proto`.
 
+/// The keys of the `meta` bucket that hold a compaction's revision: the last one begun, and the last
+/// one done.
+pub(super) const COMPACTIONS: [&[u8]; 2] = [b"scheduledCompactRev", b"finishedCompactRev"];
+
 /// The key of an entry: when something was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Revision {

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 
 use super::bolt::specimen::{self, Buckets, Layout};
-use super::{CompactedDeletion, Facts, Inspection, newest_revision};
+use super::{CompactedDeletion, Facts, Inspection, head};
 use proptest::prelude::*;
 
 fn no_scratch() -> io::Result<File> {
@@ -37,10 +37,10 @@ fn revision((main, sub): Rev, is_deletion: bool) -> Vec<u8> {
 fn varint(mut number: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number > 0x7F {
-        bytes.push((number & 0x7F) as u8 | 0x80);
+        bytes.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
     }
-    bytes.push(number as u8);
+    bytes.push(number.to_le_bytes()[0]);
     bytes
 }
 
@@ -91,7 +91,7 @@ impl Store {
             let mut sub = 0;
             for (number, is_deletion) in transaction {
                 let key = format!("/registry/kind{}/{number}", number % 2).into_bytes();
-                if store.write(key, (main, sub), *is_deletion) {
+                if store.write(&key, (main, sub), *is_deletion) {
                     sub += 1;
                 }
             }
@@ -100,10 +100,10 @@ impl Store {
         store
     }
 
-    fn write(&mut self, key: Vec<u8>, at: Rev, is_deletion: bool) -> bool {
+    fn write(&mut self, key: &[u8], at: Rev, is_deletion: bool) -> bool {
         let generations = self
             .index
-            .entry(key.clone())
+            .entry(key.to_vec())
             .or_insert_with(|| vec![vec![]]);
         let Some(open) = generations.last_mut() else {
             return false;
@@ -113,9 +113,9 @@ impl Store {
         }
         open.push(at);
         let stored = if is_deletion {
-            key_value(&key, [0; 3], b"")
+            key_value(key, [0; 3], b"")
         } else {
-            key_value(&key, [open[0].0, at.0, open.len() as u64], b"content")
+            key_value(key, [open[0].0, at.0, open.len() as u64], b"content")
         };
         if is_deletion {
             generations.push(vec![]);
@@ -158,8 +158,9 @@ impl Store {
             .collect()
     }
 
-    /// The entries on disk after the first `share` of what a compaction is to remove is gone.
-    fn compacted(&self, at: u64, rule: CompactedDeletion, share: f64) -> Vec<Entry> {
+    /// The entries on disk after the first `share` percent of what a compaction is to remove is
+    /// gone.
+    fn compacted(&self, at: u64, rule: CompactedDeletion, share: usize) -> Vec<Entry> {
         let kept = self.available(at, rule);
         let goes = |entry: &&Entry| entry.at.0 <= at && !kept.contains_key(&entry.at);
         let all = self.entries.iter().filter(goes).count();
@@ -167,7 +168,7 @@ impl Store {
             .entries
             .iter()
             .filter(goes)
-            .take((all as f64 * share).ceil() as usize)
+            .take((all * share).div_ceil(100))
             .map(|entry| entry.at)
             .collect();
         let left = self
@@ -244,10 +245,10 @@ fn histories() -> impl Strategy<Value = Store> {
 }
 
 /// A revision of the store, and how far a compaction there has come.
-fn compactions() -> impl Strategy<Value = (prop::sample::Index, f64)> {
+fn compactions() -> impl Strategy<Value = (u64, usize)> {
     (
-        any::<prop::sample::Index>(),
-        prop_oneof![Just(0.0), Just(1.0), 0.0..1.0],
+        any::<u64>(),
+        prop_oneof![Just(0usize), Just(100), 1usize..100],
     )
 }
 
@@ -256,7 +257,7 @@ proptest! {
 
     #[test]
     fn the_facts_are_those_of_the_history(store in histories(), (at, share) in compactions()) {
-        let compacted = at.index(store.current as usize + 1) as u64;
+        let compacted = at % (store.current + 1);
         let on_disk = store.compacted(compacted, CompactedDeletion::Skipped, share);
         let buckets = database(&on_disk, compacted);
         let (inspection, file, length) = inspect(&buckets).unwrap();
@@ -264,7 +265,9 @@ proptest! {
         let newest = on_disk.last().map(|entry| entry.at.0);
         prop_assert_eq!(facts.hash, plain_hash(&buckets));
         prop_assert_eq!(facts.revision, newest.unwrap_or(0));
-        prop_assert_eq!(newest_revision(&file, length), newest);
+        let newest = newest.unwrap_or(0).max(compacted);
+        prop_assert_eq!(head(&file, length).map(|head| head.revision), Some(newest));
+        prop_assert_eq!(facts.kv_hash.revision, newest);
         prop_assert_eq!(facts.total_key, store.live() as u64);
         let entries: usize = buckets.values().map(BTreeMap::len).sum();
         prop_assert_eq!(facts.total_entries, entries as u64);
@@ -275,7 +278,7 @@ proptest! {
 
     #[test]
     fn the_kv_hash_is_that_of_a_member_with_the_same_entries(store in histories(), (at, share) in compactions(), rule in prop::sample::select(&RULES)) {
-        let compacted = at.index(store.current as usize + 1) as u64;
+        let compacted = at % (store.current + 1);
         let on_disk = store.compacted(compacted, rule, share);
         let (inspection, file, length) = inspect(&database(&on_disk, compacted)).unwrap();
         let ours = inspection.kv_hash(&file, length, compacted, rule).unwrap();
@@ -286,15 +289,15 @@ proptest! {
     fn a_member_that_compacts_later_still_agrees_with_the_file(
         store in histories(),
         first in compactions(),
-        later in any::<prop::sample::Index>(),
+        later in any::<u64>(),
         rules in [prop::sample::select(&RULES), prop::sample::select(&RULES)],
     ) {
         prop_assume!(store.live() > 0);
-        let compacted = first.0.index(store.current as usize + 1) as u64;
+        let compacted = first.0 % (store.current + 1);
         let in_file = store.compacted(compacted, rules[0], first.1);
         let (inspection, file, length) = inspect(&database(&in_file, compacted)).unwrap();
-        let later = compacted + later.index((store.current - compacted) as usize + 1) as u64;
-        let on_disk = store.compacted(later, rules[1], 1.0);
+        let later = compacted + later % (store.current - compacted + 1);
+        let on_disk = store.compacted(later, rules[1], 100);
         let ours = inspection.kv_hash(&file, length, later, rules[1]).unwrap();
         prop_assert_eq!(ours.hash, store.hash(&on_disk, later, rules[1]));
     }
@@ -405,4 +408,68 @@ fn an_empty_store_has_facts_too() {
     // even where it claims to be compacted
     let compacted = facts_of(database(&[], 5));
     assert_eq!(compacted.kv_hash.hash, empty.kv_hash.hash);
+}
+
+#[test]
+#[ignore = "writes the files that the fuzzing of tests/fuzz begins with"]
+fn write_the_seeds_of_the_fuzzer() {
+    use std::io::Write as _;
+
+    let transaction = |round: u8| {
+        let keys = (0..3).map(|key| (key, (round + key) % 4 == 3));
+        keys.collect::<BTreeMap<u8, bool>>()
+    };
+    let store = Store::run(&(0..4).map(transaction).collect::<Vec<_>>());
+    let compacted = store.compacted(3, CompactedDeletion::Skipped, 50);
+    let mut buckets = database(&compacted, 3);
+    let member = br#"{"id":1,"peerURLs":["http://a"],"name":"m"}"#.to_vec();
+    buckets.insert(
+        b"members".to_vec(),
+        BTreeMap::from([(b"1".to_vec(), member)]),
+    );
+    buckets.insert(
+        b"cluster".to_vec(),
+        BTreeMap::from([(b"clusterVersion".to_vec(), b"3.5.0".to_vec())]),
+    );
+    let empty = database(&[], 0);
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fuzz/corpus/snapshot_file"
+    );
+    let small = Layout {
+        page_size: 512,
+        ..Layout::ETCD
+    };
+    for (name, layout, buckets) in [
+        ("whole", small, &buckets),
+        ("empty", small, &empty),
+        (
+            "listed",
+            Layout {
+                lists_free: true,
+                ..small
+            },
+            &empty,
+        ),
+        (
+            "deep",
+            Layout {
+                fanout: 2,
+                inlines: false,
+                ..small
+            },
+            &buckets,
+        ),
+        (
+            "big-pages",
+            Layout {
+                page_size: 1024,
+                ..small
+            },
+            &buckets,
+        ),
+    ] {
+        let mut file = File::create(format!("{folder}/seed-{name}")).unwrap();
+        file.write_all(&layout.build(buckets)).unwrap();
+    }
 }

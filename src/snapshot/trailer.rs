@@ -4,10 +4,9 @@
 //! `server/etcdserver/api/v3rpc/maintenance.go`). A database is a whole number of pages and so of
 //! 512 bytes: a file has a trailer when its length leaves 32 over.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
+
+use crate::sha256::Sha256;
 
 /// Bytes that etcd appends to the database.
 pub(super) const LENGTH: usize = 32;
@@ -16,50 +15,6 @@ pub(super) const LENGTH: usize = 32;
 #[must_use]
 pub(super) fn is_present(length: u64) -> bool {
     length % 512 == LENGTH as u64
-}
-
-/// A SHA-256 digest; lower-case hex in text and JSON.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Sha256([u8; 32]);
-
-impl fmt::Display for Sha256 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Sha256 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sha256({self})")
-    }
-}
-
-impl From<Sha256> for String {
-    fn from(digest: Sha256) -> String {
-        digest.to_string()
-    }
-}
-
-impl TryFrom<String> for Sha256 {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        const WRONG: &str = "a SHA-256 digest is 64 lower-case hexadecimal digits";
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Ok(byte - b'0'),
-            b'a'..=b'f' => Ok(byte - b'a' + 10),
-            _ => Err(WRONG),
-        };
-        let mut digest = [0; 32];
-        if text.len() != 64 {
-            return Err(WRONG);
-        }
-        for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-        }
-        Ok(Sha256(digest))
-    }
 }
 
 /// What one pass over a file's bytes tells.
@@ -141,13 +96,13 @@ impl Hasher {
     pub(super) fn finish(mut self) -> Digests {
         let mut trailer = [0; 32];
         trailer[..self.tail.len()].copy_from_slice(&self.tail);
-        let before_trailer = Sha256(self.sha.clone().finalize().into());
+        let before_trailer = Sha256::from(self.sha.clone());
         self.sha.update(&self.tail);
         Digests {
             length: self.length,
-            whole: Sha256(self.sha.finalize().into()),
+            whole: Sha256::from(self.sha),
             before_trailer,
-            trailer: Sha256(trailer),
+            trailer: Sha256::from(trailer),
         }
     }
 }
@@ -156,10 +111,6 @@ impl Hasher {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn sha(bytes: &[u8]) -> Sha256 {
-        Sha256(sha2::Sha256::digest(bytes).into())
-    }
 
     proptest! {
         #[test]
@@ -171,16 +122,16 @@ mod tests {
             let whole = pieces.concat();
             let digests = hasher.finish();
             prop_assert_eq!(digests.length, whole.len() as u64);
-            prop_assert_eq!(digests.whole, sha(&whole));
-            prop_assert_eq!(digests.before_trailer, sha(&whole[..whole.len().saturating_sub(32)]));
+            prop_assert_eq!(digests.whole, Sha256::of(&whole));
+            prop_assert_eq!(digests.before_trailer, Sha256::of(&whole[..whole.len().saturating_sub(32)]));
         }
     }
 
     #[test]
     fn a_trailer_proves_its_file_and_no_other() {
         let mut file = vec![7; 1024];
-        let digest = sha(&file);
-        file.extend_from_slice(&digest.0);
+        let digest = Sha256::of(&file);
+        file.extend_from_slice(digest.as_bytes());
         let digests = |bytes: &[u8]| {
             let mut hasher = Hasher::default();
             hasher.update(bytes);
@@ -196,13 +147,5 @@ mod tests {
             digests(&file).check(),
             Err(Mismatch::Different { .. })
         ));
-    }
-
-    #[test]
-    fn a_digest_reads_back_from_its_text_and_from_nothing_else() {
-        let digest = sha(b"x");
-        assert_eq!(Sha256::try_from(digest.to_string()), Ok(digest));
-        assert!(Sha256::try_from("ab".to_string()).is_err());
-        assert!(Sha256::try_from("G".repeat(64)).is_err());
     }
 }

@@ -120,3 +120,27 @@ fn a_second_taker_of_the_lock_learns_who_has_it() {
     drop(lock);
     Lock::take(&directory, "process 2").unwrap();
 }
+
+#[test]
+fn a_subdirectory_is_private_and_no_link() {
+    let (dir, directory) = directory();
+    assert!(matches!(
+        directory.subdirectory("a"),
+        Err(Error::Read { .. })
+    ));
+    for _ in 0..2 {
+        let made = directory.make_subdirectory("a").unwrap();
+        assert_eq!(made.path(), dir.path().join("a"));
+    }
+    let mode = std::fs::metadata(dir.path().join("a"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+    std::os::unix::fs::symlink(dir.path().join("a"), dir.path().join("link")).unwrap();
+    std::fs::File::create(dir.path().join("file")).unwrap();
+    for name in ["link", "file"] {
+        assert!(directory.subdirectory(name).is_err(), "{name}");
+        assert!(directory.make_subdirectory(name).is_err(), "{name}");
+    }
+}

@@ -3,9 +3,11 @@
 //!
 //! Everything listens on loopback, on ports that the system chose, and ends with the value that stands for it.
 
+pub(crate) mod backup;
 pub(crate) mod command;
 pub(crate) mod etcd;
 pub(crate) mod fake;
+pub(crate) mod kept;
 pub(crate) mod pki;
 
 use std::thread;

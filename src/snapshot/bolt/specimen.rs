@@ -229,7 +229,7 @@ pub(super) fn leaf_content(elements: &[Element]) -> Vec<u8> {
     for (index, element) in elements.iter().enumerate() {
         let pos = (elements.len() - index) * ELEMENT + data.len();
         for word in [pos, element.key.len(), element.value.len()] {
-            if table.len() % ELEMENT == 0 {
+            if table.len().is_multiple_of(ELEMENT) {
                 table.extend(element.flags.to_le_bytes());
             }
             table.extend(u32::try_from(word).unwrap().to_le_bytes());

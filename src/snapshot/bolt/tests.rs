@@ -85,6 +85,13 @@ fn databases() -> impl Strategy<Value = (Layout, Buckets)> {
     })
 }
 
+/// The last key of a bucket, by the quick look.
+fn last_key(database: &Database<'_>, bucket: &[u8]) -> Result<Option<Vec<u8>>, Damage> {
+    let mut last = None;
+    database.last_entries(bucket, &mut |key, _| last = Some(key.to_vec()))?;
+    Ok(last)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -105,9 +112,9 @@ proptest! {
         prop_assert!(seen.0 == expected, "the walk saw something else");
         for (name, entries) in &buckets {
             let last = entries.last_key_value().map(|(key, _)| key.clone());
-            prop_assert_eq!(database.last_key(name).unwrap(), last);
+            prop_assert_eq!(last_key(&database, name).unwrap(), last);
         }
-        prop_assert_eq!(database.last_key(b"no such bucket").unwrap(), None);
+        prop_assert_eq!(last_key(&database, b"no such bucket").unwrap(), None);
     }
 
     #[test]
@@ -133,7 +140,7 @@ proptest! {
         let _ = walk(&bytes);
         let file = specimen::file(&bytes);
         if let Ok(database) = Database::open(&file, bytes.len() as u64) {
-            let _ = database.last_key(b"key");
+            let _ = last_key(&database, b"key");
         }
     }
 
@@ -499,7 +506,7 @@ fn a_tree_that_is_too_deep_is_named() {
     let bytes = chain(33);
     let file = specimen::file(&bytes);
     let database = Database::open(&file, bytes.len() as u64).unwrap();
-    assert!(database.last_key(b"b").is_err());
+    assert!(last_key(&database, b"b").is_err());
 }
 
 #[test]

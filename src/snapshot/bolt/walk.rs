@@ -45,12 +45,16 @@ impl Database<'_> {
         walk.root(visitor)
     }
 
-    /// The last key of a top-level bucket, found on the path to it alone: a quick look that
-    /// proves nothing.
+    /// Shows the entries of a top-level bucket's last leaf, found on the path to it alone: a quick
+    /// look that proves nothing.
     ///
     /// # Errors
     /// [`Damage`] in one of the pages on that path.
-    pub fn last_key(&self, bucket: &[u8]) -> Result<Option<Vec<u8>>, Damage> {
+    pub fn last_entries(
+        &self,
+        bucket: &[u8],
+        show: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Damage> {
         let mut header = None;
         self.leaf(self.meta.root, Some(bucket), &mut |entry| {
             if entry.key == bucket {
@@ -58,9 +62,8 @@ impl Database<'_> {
             }
             Ok(())
         })?;
-        let mut last = None;
         let mut show = |entry: Entry<'_>| {
-            last = Some(entry.key.to_vec());
+            show(entry.key, entry.value);
             Ok(())
         };
         let root = header
@@ -76,7 +79,7 @@ impl Database<'_> {
         {
             entries(page, inline, UNBOUNDED, &mut show)?;
         }
-        Ok(last)
+        Ok(())
     }
 
     /// Shows the entries of one leaf below page `id`: that where `key` belongs, or the last.

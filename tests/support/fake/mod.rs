@@ -75,6 +75,8 @@ pub(crate) enum LiveHash {
     },
     /// This error.
     Refuse { code: Code, message: &'static str },
+    /// Never; the connection stays open.
+    Silence,
 }
 
 /// Everything the server does; may be changed while it runs.

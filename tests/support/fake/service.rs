@@ -87,11 +87,15 @@ impl PbMaintenanceService for State {
     }
 
     async fn hash_kv(&self, _: Request<PbHashKvRequest>) -> Answer<PbHashKvResponse> {
-        let mut shared = self.lock();
-        shared.asked.hash_kv += 1;
-        let header = shared.behaviour.status.header;
-        match shared.behaviour.hash_kv.clone() {
+        let (header, answer) = {
+            let mut shared = self.lock();
+            shared.asked.hash_kv += 1;
+            let behaviour = &shared.behaviour;
+            (behaviour.status.header, behaviour.hash_kv.clone())
+        };
+        match answer {
             LiveHash::Unimplemented => unimplemented(),
+            LiveHash::Silence => std::future::pending().await,
             LiveHash::Refuse { code, message } => Err(Status::new(code, message)),
             LiveHash::Answer {
                 hash,

@@ -79,7 +79,7 @@ fn allows(texts: &[String], dir: &Path) -> bool {
 mod tests {
     use super::*;
 
-    const OURS: &str = include_str!("../../systemd/hypercloud-etcd.service");
+    const OURS: &str = include_str!("../../../systemd/hypercloud-etcd.service");
 
     #[test]
     fn the_unit_allows_the_default_directory_and_no_other() {

@@ -1,0 +1,194 @@
+//! What this host offers: the schedule, the files for TLS, and the backup directory.
+
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::{Check, sandbox};
+use crate::certificate::{self, Certificate, Validity};
+use crate::config::Config;
+use crate::error::{Error, ExitCode};
+use crate::etcd::Settings;
+use crate::report::{EXPIRY_WARNING_DAYS, text};
+use crate::store::{self, Directory, Space};
+
+pub(super) fn schedule(config: &Config, now: Timestamp) -> Check {
+    let (text, zone) = (config.schedule.text(), config.schedule.timezone());
+    let next = config
+        .schedule
+        .next(now)
+        .map_or_else(|| "never".into(), |next| format!("{next:.0}"));
+    Check::ok("schedule", format!("{text} ({zone}), next run {next}"))
+}
+
+/// The CA, the client certificate and its key: readable, valid, and of one piece.
+pub(super) fn tls_files(settings: &Settings, now: Timestamp) -> Vec<Check> {
+    let broken = |key: &str, error: &certificate::Error| {
+        let code = if error.is_permission() {
+            ExitCode::Permission
+        } else {
+            ExitCode::Config
+        };
+        Check::failed(key, error.to_string(), error.hint(), code)
+    };
+    let mut checks = Vec::new();
+    let authorities = certificate::read(&settings.ca_file)
+        .map_err(|error| checks.push(broken("etcd.ca_file", &error)));
+    let own = certificate::read(&settings.cert_file)
+        .map_err(|error| checks.push(broken("etcd.cert_file", &error)));
+    checks.extend(
+        authorities
+            .iter()
+            .flatten()
+            .map(|ca| validity("etcd.ca_file", &settings.ca_file, ca, now)),
+    );
+    if let Some(own) = own.as_ref().ok().and_then(|own| own.first()) {
+        checks.push(validity("etcd.cert_file", &settings.cert_file, own, now));
+        let key = certificate::read_file(&settings.key_file)
+            .and_then(|text| certificate::check_key(own, &settings.key_file, &text));
+        checks.push(match key {
+            Ok(()) => secret_file("etcd.key_file", &settings.key_file),
+            Err(error) => broken("etcd.key_file", &error),
+        });
+        if authorities
+            .as_ref()
+            .is_ok_and(|authorities| own.signer(authorities).is_none())
+        {
+            let message = format!(
+                "{} is signed by {}, which is not in {}",
+                settings.cert_file.display(),
+                own.issuer,
+                settings.ca_file.display()
+            );
+            checks.push(Check::warning(
+                "etcd.cert_file",
+                message,
+                Some("Most clusters use one CA for both; see etcd's --trusted-ca-file.".into()),
+            ));
+        }
+    }
+    checks
+}
+
+pub(super) fn validity(key: &str, file: &Path, certificate: &Certificate, now: Timestamp) -> Check {
+    let (file, whose, until) = (file.display(), certificate.whose(), certificate.not_after);
+    let days = certificate.days_left(now);
+    let renew = || Some("Renew it with: kubeadm certs renew all".to_owned());
+    match certificate.validity(now) {
+        Validity::Expired { until } => Check::failed(
+            key,
+            format!("{file}: {whose} expired at {until:.0}"),
+            renew(),
+            ExitCode::Config,
+        ),
+        Validity::NotYetValid { from } => {
+            let hint = Some("See whether this host's clock is right: timedatectl".to_owned());
+            Check::failed(
+                key,
+                format!("{file}: {whose} is not valid before {from:.0}"),
+                hint,
+                ExitCode::Config,
+            )
+        }
+        Validity::Valid if days < EXPIRY_WARNING_DAYS => Check::warning(
+            key,
+            format!("{file}: {whose} expires in {days} days, at {until:.0}"),
+            renew(),
+        ),
+        Validity::Valid => Check::ok(
+            key,
+            format!("{file}: {whose}, valid until {until:.0} ({days} days)"),
+        ),
+    }
+}
+
+/// A file that nobody but its owner should read.
+pub(super) fn secret_file(key: &str, file: &Path) -> Check {
+    match store::open_file(file).and_then(|file| file.metadata()) {
+        Ok(metadata) if metadata.mode() & 0o077 != 0 => {
+            let message = format!(
+                "{} can be read by others (mode {:04o})",
+                file.display(),
+                metadata.mode() & 0o7777
+            );
+            Check::warning(
+                key,
+                message,
+                Some(format!("Close it with: chmod 600 {}", file.display())),
+            )
+        }
+        Ok(_) => Check::ok(key, format!("{} is readable and private", file.display())),
+        Err(error) => {
+            let code = if error.kind() == io::ErrorKind::PermissionDenied {
+                ExitCode::Permission
+            } else {
+                ExitCode::Config
+            };
+            let hint = format!("See what is there with: ls -lL {}", file.display());
+            Check::failed(
+                key,
+                format!("{} cannot be read: {error}", file.display()),
+                Some(hint),
+                code,
+            )
+        }
+    }
+}
+
+/// The backup directory: there, writable, private, with room.
+pub(super) fn directory(config: &Config) -> Vec<Check> {
+    const KEY: &str = "backup.dir";
+    let path: &PathBuf = &config.backup.dir;
+    let opened = Directory::open(path).and_then(|directory| {
+        // an unnamed file shows that one can be made, and leaves nothing
+        directory.draft()?;
+        Ok((directory.space()?, directory))
+    });
+    let (Space { free, total }, _) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return vec![Check::of_error(KEY, &Error::Store(error))],
+    };
+    let room = format!(
+        "{} of {} free ({}%)",
+        text::size(free),
+        text::size(total),
+        text::percent(free, total)
+    );
+    let reserve = config.backup.reserve;
+    let mut checks = vec![if free < reserve {
+        let message = format!(
+            "{}: {room}, less than the reserve of {}",
+            path.display(),
+            text::size(reserve)
+        );
+        Check::failed(
+            KEY,
+            message,
+            Some("Free some space, or lower backup.reserve.".into()),
+            ExitCode::CannotCreate,
+        )
+    } else {
+        Check::ok(KEY, format!("{} is writable, {room}", path.display()))
+    }];
+    if let Some(line) = sandbox::missing_line(path) {
+        let message = format!("the installed unit may not write to {}", path.display());
+        checks.push(Check::warning(KEY, message, Some(line)));
+    }
+    if let Ok(metadata) = std::fs::metadata(path)
+        && metadata.mode() & 0o022 != 0
+    {
+        let message = format!(
+            "others can write to {} (mode {:04o})",
+            path.display(),
+            metadata.mode() & 0o7777
+        );
+        checks.push(Check::warning(
+            KEY,
+            message,
+            Some(format!("Close it with: chmod 700 {}", path.display())),
+        ));
+    }
+    checks
+}

@@ -1,0 +1,471 @@
+//! What a disk may do, and what becomes of it: no half backup, and no file but our own is touched.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::command::{DEADLINE, Host, Output, binary, run};
+use crate::support::fake::{Fake, Script};
+use crate::support::kept::{Kept, golden, large, told};
+use crate::support::poll_until;
+
+/// A file system of its own; gone with the value. Drop it before the directory that it lies in.
+struct Mount {
+    point: PathBuf,
+}
+
+impl Mount {
+    /// In memory.
+    fn tmpfs(point: &Path, size: &str) -> Self {
+        Self::of(
+            point,
+            &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"],
+        )
+    }
+
+    /// In a file, and unable to reserve space.
+    fn ext2(point: &Path, image: &Path, size: u64) -> Self {
+        File::create(image).unwrap().set_len(size).unwrap();
+        run(Command::new("mkfs.ext2")
+            .args(["-q", "-F", "-m", "0"])
+            .arg(image))
+        .expect_success();
+        Self::of(point, &["-o", "loop", image.to_str().unwrap()])
+    }
+
+    fn of(point: &Path, args: &[&str]) -> Self {
+        fs::create_dir_all(point).unwrap();
+        let output = run(Command::new("mount").args(args).arg(point));
+        assert!(
+            output.code == Some(0),
+            "this proof needs a root that may mount: {output}"
+        );
+        Self {
+            point: point.to_owned(),
+        }
+    }
+
+    fn remount(&self, option: &str) {
+        let option = format!("remount,{option}");
+        run(Command::new("mount").args(["-o", &option]).arg(&self.point)).expect_success();
+    }
+
+    fn free(&self) -> u64 {
+        let stat = rustix::fs::statvfs(&self.point).unwrap();
+        stat.f_bavail * stat.f_frsize
+    }
+
+    /// Takes all the space that is left.
+    fn fill(&self) {
+        let mut file = File::create(self.point.join("filler")).unwrap();
+        loop {
+            match file.write_all(&[1; 4096]) {
+                Ok(()) => {}
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.point).status();
+    }
+}
+
+/// A host whose backups lie in `backups`.
+fn host_with(backups: &str) -> Host {
+    let mut host = Host::new();
+    host.backups = host.directory().join(backups);
+    host
+}
+
+fn id(output: &Output) -> String {
+    output.json()["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_snapshot_that_would_not_fit_is_refused_with_the_numbers() {
+    let host = host_with("mount");
+    let mount = Mount::tmpfs(&host.backups, "8m");
+    let file = golden("3.5.30");
+    let size = file.len() as u64;
+    let server = Fake::start(&host.pki, &file, Script::Faithful);
+    host.configure(&[server.endpoint()]);
+    host.reserve("1TiB");
+    told(host.run(&["backup"]), 73);
+    let free = mount.free();
+
+    host.reserve(&format!("{}B", free - size + 1));
+    let output = told(host.run(&["backup"]), 73);
+    for number in [size, free, free - size + 1] {
+        let number = number.to_string();
+        assert!(output.stderr.contains(&number), "{number}: {output}");
+    }
+    assert!(
+        output.stderr.contains(host.backups.to_str().unwrap()),
+        "{output}"
+    );
+    assert_eq!(
+        (host.files(), mount.free()),
+        (vec![".lock".to_owned()], free)
+    );
+    // what a check goes by is the size that the member tells, which knows of no digest
+    host.reserve(&format!("{}B", free - size + 4096));
+    let output = host.run(&["check"]).expect_code(73);
+    assert!(output.stdout.contains("does not fit"), "{output}");
+
+    host.reserve(&format!("{}B", free - size));
+    host.run(&["backup"]).expect_success();
+    // not even the reserve is needed to fail where the disk itself is too small
+    mount.fill();
+    host.reserve("0");
+    told(host.run(&["backup"]), 73);
+    host.run(&["verify", "--all"]).expect_success();
+}
+
+/// A server that takes seconds for a large snapshot.
+fn slow(host: &Host) -> Fake {
+    let pause = Duration::from_millis(70);
+    Fake::start(
+        &host.pki,
+        large(),
+        Script::Trickle {
+            blob: 32_768,
+            pause,
+        },
+    )
+}
+
+#[test]
+fn a_disk_that_fills_up_while_a_backup_runs_costs_that_backup_alone() {
+    let host = host_with("mount");
+    let mount = Mount::tmpfs(&host.backups, "8m");
+    let mut kept = Kept::on(host);
+    let server = slow(&kept.host);
+    kept.host.configure(&[server.endpoint()]);
+    kept.host.reserve("0");
+    let free = mount.free();
+    let running = kept.host.start(&["backup"]);
+    // this file system keeps what was reserved, so it is the manifest that finds no room
+    let size = large().len() as u64;
+    poll_until("the space is reserved", DEADLINE, || {
+        mount.free() + size <= free
+    });
+    mount.fill();
+    let output = told(running.output(DEADLINE), 73);
+    assert!(output.stderr.contains("No space left"), "{output}");
+    assert_filler_alone_is_new(&mut kept, &mount);
+}
+
+#[test]
+fn a_disk_that_cannot_reserve_and_fills_up_costs_that_backup_alone() {
+    let image = TempDir::new().unwrap();
+    let host = host_with("mount");
+    let mount = Mount::ext2(&host.backups, &image.path().join("image"), 8 << 20);
+    fs::remove_dir(host.backups.join("lost+found")).unwrap();
+    let mut kept = Kept::on(host);
+    let server = slow(&kept.host);
+    kept.host.configure(&[server.endpoint()]);
+    kept.host.reserve("0");
+    let running = kept.host.start(&["backup"]);
+    // the room is looked at with the first blob; most of a second lies between that and this one
+    poll_until("blobs arrive", DEADLINE, || {
+        server.asked().sent > 12 * 32_768
+    });
+    mount.fill();
+    let output = told(running.output(DEADLINE), 73);
+    assert!(output.stderr.contains("No space left"), "{output}");
+    assert_filler_alone_is_new(&mut kept, &mount);
+}
+
+fn assert_filler_alone_is_new(kept: &mut Kept, mount: &Mount) {
+    fs::remove_file(mount.point.join("filler")).unwrap();
+    kept.assert_untouched("a full disk");
+    kept.assert_still_proven();
+    kept.host.run(&["backup"]).expect_success();
+    kept.assert_still_proven();
+}
+
+#[test]
+fn a_read_only_disk_is_told_and_can_still_be_read() {
+    let host = host_with("mount");
+    let mount = Mount::tmpfs(&host.backups, "80m");
+    let kept = Kept::on(host);
+    mount.remount("ro");
+    let output = told(kept.host.run(&["backup"]), 73);
+    assert!(output.stderr.contains("mounted read-only"), "{output}");
+    let output = kept.host.run(&["check"]).expect_code(73);
+    assert!(output.stdout.contains("mounted read-only"), "{output}");
+    kept.host.run(&["list"]).expect_success();
+    kept.host.run(&["show", "latest"]).expect_success();
+    kept.assert_still_proven();
+    kept.assert_untouched("read-only");
+}
+
+/// Makes something that is no directory of ours at this path.
+type Make = fn(&Path);
+
+#[test]
+fn a_directory_that_is_none_is_named_with_its_remedy() {
+    let cases: [(&str, Make, &str); 5] = [
+        ("nothing", |_| {}, "install -d -m 0700"),
+        (
+            "a file",
+            |path| drop(File::create(path).unwrap()),
+            "is a file",
+        ),
+        (
+            "a dangling link",
+            |path| symlink("/nowhere/at/all", path).unwrap(),
+            "points to",
+        ),
+        (
+            "a link to itself",
+            |path| symlink(path, path).unwrap(),
+            "points to",
+        ),
+        (
+            "below a file",
+            |path| {
+                fs::remove_dir(path.parent().unwrap()).unwrap();
+                File::create(path.parent().unwrap()).unwrap();
+            },
+            "is a file",
+        ),
+    ];
+    let server_of = |host: &Host| Fake::start(&host.pki, &golden("3.5.30"), Script::Faithful);
+    for (what, make, hint) in cases {
+        let host = host_with("parent/backups");
+        fs::create_dir(host.directory().join("parent")).unwrap();
+        make(&host.backups);
+        let server = server_of(&host);
+        host.configure(&[server.endpoint()]);
+        for command in [
+            &["backup"][..],
+            &["list"],
+            &["status"],
+            &["verify", "--all"],
+        ] {
+            let output = told(host.run(command), 73);
+            let path = host.backups.to_str().unwrap();
+            assert!(output.stderr.contains(path), "{what}: {output}");
+            let told = output
+                .stderr
+                .lines()
+                .find(|line| line.starts_with(" hint: "));
+            assert!(
+                told.is_some_and(|line| line.contains(hint)),
+                "{what}: {output}"
+            );
+        }
+        assert_eq!(server.asked().snapshot, 0, "{what}");
+        let output = host.run(&["check"]).expect_code(73);
+        assert!(output.stdout.contains(hint), "{what}: {output}");
+    }
+}
+
+#[test]
+fn a_link_to_a_directory_elsewhere_is_followed() {
+    let elsewhere = TempDir::new().unwrap();
+    let host = host_with("link");
+    symlink(elsewhere.path(), &host.backups).unwrap();
+    let kept = Kept::on(host);
+    kept.assert_still_proven();
+    let link = fs::symlink_metadata(&kept.host.backups).unwrap();
+    assert!(link.file_type().is_symlink());
+    // the backup, its manifest, the lock, and the copies of the CA
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 4);
+}
+
+#[test]
+fn backups_lie_on_another_file_system_than_everything_else() {
+    let host = host_with("mount");
+    let mount = Mount::tmpfs(&host.backups, "80m");
+    let server = Fake::start(&host.pki, &golden("3.5.30"), Script::Faithful);
+    host.configure(&[server.endpoint()]);
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    assert_ne!(device(&mount.point), device(host.directory()));
+    let output = run(host.command(&["backup", "--json"]).current_dir("/proc"));
+    let file = output.expect_success().json()["file"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let stored = fs::metadata(host.backups.join(file)).unwrap();
+    assert_eq!(stored.dev(), device(&mount.point));
+    assert_eq!(stored.mode() & 0o777, 0o600);
+    host.run(&["verify", "--all"]).expect_success();
+}
+
+#[test]
+fn a_lock_that_is_not_ours_is_left_alone() {
+    let makes: [(&str, Make); 3] = [
+        ("a link", |path| {
+            symlink(path.parent().unwrap().join("../precious"), path).unwrap();
+        }),
+        ("a dangling link", |path| symlink("/nowhere", path).unwrap()),
+        ("a directory", |path| fs::create_dir(path).unwrap()),
+    ];
+    for (what, make) in makes {
+        let kept = Kept::new();
+        let precious = kept.host.directory().join("precious");
+        fs::write(&precious, "do not lose").unwrap();
+        let lock = kept.host.backups.join(".lock");
+        fs::remove_file(&lock).unwrap();
+        make(&lock);
+        let output = told(kept.host.run(&["backup"]), 73);
+        assert!(output.stderr.contains(".lock"), "{what}: {output}");
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "do not lose");
+        kept.assert_untouched(what);
+        kept.assert_still_proven();
+    }
+}
+
+#[test]
+fn a_user_without_access_is_told_so() {
+    let kept = Kept::new();
+    // a binary that everybody can reach, and everything but the backups
+    let program = kept.host.directory().join("hypercloud-etcd");
+    fs::copy(binary(), &program).unwrap();
+    let server = Fake::start(&kept.host.pki, &golden("3.5.30"), Script::Faithful);
+    kept.host.configure(&[server.endpoint()]);
+    let open = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    open(kept.host.directory(), 0o755);
+    let nobody = |args: &[&str]| {
+        let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+        run(Command::new("setpriv")
+            .args(user)
+            .arg(&program)
+            .args(args)
+            .arg("--config")
+            .arg(&kept.host.config))
+    };
+    // nothing of it can be read
+    for command in [&["backup"][..], &["list"], &["status"], &["verify"]] {
+        let output = told(nobody(command), 77);
+        assert!(
+            output.stderr.contains(kept.host.backups.to_str().unwrap()),
+            "{output}"
+        );
+    }
+    // it can be read, and not written
+    open(&kept.host.backups, 0o755);
+    told(nobody(&["backup"]), 77);
+    nobody(&["list"]).expect_success();
+    // it could be written, but the key cannot be read
+    open(&kept.host.backups, 0o777);
+    fs::remove_file(kept.host.backups.join(".lock")).unwrap();
+    let output = told(nobody(&["backup"]), 77);
+    let key = kept.host.pki.client.key.to_str().unwrap();
+    assert!(output.stderr.contains(key), "{output}");
+    let output = nobody(&["check", "--offline"]).expect_code(77);
+    assert!(output.stdout.contains(key), "{output}");
+    // neither can the configuration
+    open(&kept.host.config, 0o600);
+    let output = told(nobody(&["backup"]), 77);
+    assert!(output.stderr.contains("no permission to read"), "{output}");
+    open(&kept.host.backups, 0o700);
+    kept.assert_untouched("a user without access");
+    kept.assert_still_proven();
+}
+
+/// Ids of all backups, newest first.
+fn listed(host: &Host) -> Vec<String> {
+    let manifests = host.run(&["list", "--json"]).expect_success().json();
+    let id = |manifest: &Value| manifest["id"].as_str().unwrap().to_owned();
+    manifests.as_array().unwrap().iter().map(id).collect()
+}
+
+#[test]
+fn backups_of_one_second_are_both_kept() {
+    let kept = Kept::new();
+    let server = Fake::start(&kept.host.pki, &golden("3.5.30"), Script::Faithful);
+    let runs: Vec<Output> = (0..6).map(|_| kept.backup(&[&server], "")).collect();
+    let mut ids: Vec<String> = runs
+        .into_iter()
+        .map(|output| id(&output.expect_success()))
+        .collect();
+    ids.reverse();
+    let listed = listed(&kept.host);
+    assert_eq!((&listed[..6], listed.len()), (&ids[..], 7));
+    kept.assert_still_there("six more");
+    kept.assert_still_proven();
+}
+
+#[test]
+fn a_clock_that_was_set_back_overwrites_nothing() {
+    let host = Host::new();
+    let server = Fake::start(&host.pki, &golden("3.5.30"), Script::Faithful);
+    host.configure(&[server.endpoint()]);
+    let first = id(&host.run(&["backup", "--json"]).expect_success());
+    let names = |id: &str| [format!("etcd-{id}.db"), format!("etcd-{id}.json")];
+    let [data, manifest] = names(&first).map(|name| host.backups.join(name));
+    let text = fs::read_to_string(&manifest).unwrap();
+    // what a clock ten minutes ahead has left: every second of the minutes to come is taken
+    let now = Timestamp::now();
+    let mut taken = vec![first.clone()];
+    for second in 0..600 {
+        let id = (now + Duration::from_secs(second))
+            .strftime("%Y%m%dT%H%M%SZ")
+            .to_string();
+        let [to_data, to_manifest] = names(&id).map(|name| host.backups.join(name));
+        if id != first {
+            fs::hard_link(&data, to_data).unwrap();
+            fs::write(to_manifest, text.replace(&first, &id)).unwrap();
+            taken.push(id);
+        }
+    }
+    let next = id(&host.run(&["backup", "--json"]).expect_success());
+    assert!(taken.iter().all(|id| *id < next), "{next}");
+    assert_eq!(listed(&host).len(), taken.len() + 1);
+    host.run(&["verify", &next]).expect_success();
+    host.run(&["verify", &first]).expect_success();
+}
+
+#[test]
+fn files_of_others_survive_everything() {
+    let mut kept = Kept::new();
+    for name in [
+        "etcd-manual.db",
+        "etcd-20200101T000000Z.db",
+        "etcd-20200102T000000Z.db.part",
+        "etcd-20200103T000000Z.db.zst",
+        "snapshot.db",
+        "notes.txt",
+        ".hidden",
+        ".hypercloud-etcd-notes",
+        "etcd-20201399T000000Z.json",
+        ".etcd-backup.publishing",
+    ] {
+        kept.put(name, name.as_bytes());
+    }
+    fs::create_dir(kept.host.backups.join("old")).unwrap();
+    fs::write(kept.host.backups.join("old/etcd-20200101T000000Z.db"), "x").unwrap();
+    let server = Fake::start(&kept.host.pki, &golden("3.5.30"), Script::CutAt(40_000));
+    told(kept.backup(&[&server], ""), 69);
+    server.change(|behaviour| behaviour.script = Script::Faithful);
+    kept.backup(&[&server], "").expect_success();
+    kept.backup(&[&server], "").expect_success();
+    kept.assert_still_there("two backups and a failure");
+    assert!(
+        kept.host
+            .backups
+            .join("old/etcd-20200101T000000Z.db")
+            .exists()
+    );
+    // and none of them is taken for a backup
+    assert_eq!(listed(&kept.host).len(), 3);
+    kept.assert_still_proven();
+}

@@ -1,0 +1,134 @@
+//! The commands that look at backups and change nothing: what they find, and their exit codes.
+
+use std::os::unix::fs::FileExt as _;
+
+use serde_json::{Value, json};
+
+use crate::support::backup::text;
+use crate::support::command::Host;
+use crate::support::etcd::{Etcd, versions};
+
+/// Three backups, a key apart; oldest first.
+fn three_backups() -> Option<(Host, Vec<Value>)> {
+    let version = *versions().last()?;
+    let host = Host::new();
+    let etcd = Etcd::start(version, &host.pki);
+    host.configure(&[etcd.endpoint()]);
+    let backups = (0..3)
+        .map(|number| {
+            etcd.put("/registry/pods/default/a", format!("{number}").as_bytes());
+            host.backup()
+        })
+        .collect();
+    Some((host, backups))
+}
+
+#[test]
+fn each_selector_names_the_backup_it_says() {
+    let Some((host, backups)) = three_backups() else {
+        return;
+    };
+    let [oldest, middle, newest] = &backups[..] else {
+        panic!("three backups")
+    };
+    let listed = host.run(&["list", "--json"]).expect_success().json();
+    assert_eq!(listed, json!([newest, middle, oldest]));
+    let table = host.run(&["list"]).expect_success().stdout;
+    for backup in &backups {
+        assert!(table.contains(text(backup, "id")), "{table}");
+    }
+
+    let before = |backup: &Value| backup["revision"].as_u64().unwrap();
+    for (selector, backup) in [
+        ("latest".to_owned(), newest),
+        ("latest~1".to_owned(), middle),
+        ("latest~2".to_owned(), oldest),
+        (text(middle, "id").to_owned(), middle),
+        (text(oldest, "id")[..16].to_owned(), oldest),
+        (format!("@{}", text(middle, "started")), middle),
+        ("@2200-01-01T00:00:00Z".to_owned(), newest),
+        (format!("r{}", before(middle)), middle),
+        (format!("r{}", before(newest) - 1), middle),
+        ("r999999999".to_owned(), newest),
+    ] {
+        let shown = host.run(&["show", &selector, "--json"]).expect_success();
+        assert_eq!(&shown.json(), backup, "{selector}");
+        host.run(&["show", &selector]).expect_success();
+        host.run(&["verify", &selector]).expect_success();
+    }
+    for (selector, said) in [
+        ("latest~3", "among 3"),
+        ("20000101T000000Z", "among 3"),
+        ("@2000-01-01T00:00:00Z", "among 3"),
+        ("r1", "among 3"),
+        ("2", "fits 3 backups"),
+        ("newest", "names no backup"),
+    ] {
+        let refused = host.run(&["show", selector]).expect_code(64);
+        assert!(refused.stderr.contains(said), "{selector}: {refused}");
+    }
+}
+
+#[test]
+fn a_directory_without_a_backup_is_listed_and_not_ok() {
+    let host = Host::new();
+    host.configure(&["https://127.0.0.1:1".to_owned()]);
+    host.run(&["list"]).expect_success();
+    assert_eq!(
+        host.run(&["list", "--json"]).expect_success().json(),
+        json!([])
+    );
+    let status = host.run(&["status"]).expect_code(1);
+    assert!(
+        status.stdout.contains("there is no verified backup"),
+        "{status}"
+    );
+    host.run(&["show", "latest"]).expect_code(64);
+    host.run(&["verify", "latest"]).expect_code(64);
+}
+
+#[test]
+fn a_changed_byte_a_missing_file_and_a_lost_end_are_found_by_verify_and_one_hides_no_other() {
+    let Some((host, backups)) = three_backups() else {
+        return;
+    };
+    host.run(&["verify", "--all"]).expect_success();
+    host.run(&["status"]).expect_success();
+    let files: Vec<_> = backups.iter().map(|b| host.snapshot_of(b)).collect();
+
+    let file = std::fs::File::options()
+        .write(true)
+        .open(&files[0])
+        .unwrap();
+    file.write_all_at(b"?", 9_000).unwrap();
+    let file = std::fs::File::options()
+        .write(true)
+        .open(&files[1])
+        .unwrap();
+    file.set_len(backups[1]["size"].as_u64().unwrap() - 4_096)
+        .unwrap();
+
+    host.run(&["verify"]).expect_success();
+    host.run(&["verify", "latest~1"]).expect_code(65);
+    host.run(&["verify", "latest~2"]).expect_code(65);
+    let path = files[1].to_str().unwrap();
+    host.run(&["verify", "--file", path]).expect_code(65);
+    let all = host
+        .run(&["verify", "--all", "--json"])
+        .expect_code(65)
+        .json();
+    let verdicts: Vec<_> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| &v["verified"])
+        .collect();
+    assert_eq!(verdicts, [true, false, false], "{all:#}");
+
+    std::fs::remove_file(&files[2]).unwrap();
+    let missing = host.run(&["verify"]).expect_code(65);
+    assert!(
+        missing.stdout.contains(text(&backups[2], "file")),
+        "{missing}"
+    );
+}
