@@ -20,7 +20,8 @@ use super::output::problem_lines;
 SIGHUP reads the configuration anew; SIGTERM ends it, after a backup that is nearly done.
 $STATE_DIRECTORY (default /var/lib/hypercloud-etcd) holds state.json, what it remembers.
 
-Example:
+Examples:
+  hypercloud-etcd daemon --check-config
   systemctl reload hypercloud-etcd && systemctl status hypercloud-etcd")]
 pub(super) struct Arguments {
     /// Only read the configuration and tell what is wrong with it, as `systemctl reload` does
