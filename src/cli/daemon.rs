@@ -22,6 +22,7 @@ $STATE_DIRECTORY (default /var/lib/hypercloud-etcd) holds state.json, what it re
 
 Examples:
   hypercloud-etcd daemon --config ./config.toml
+  hypercloud-etcd daemon --check-config
   systemctl reload hypercloud-etcd && systemctl status hypercloud-etcd")]
 pub(super) struct Arguments {
     /// Only read the configuration and tell what is wrong with it, as `systemctl reload` does
