@@ -347,8 +347,8 @@ fn a_check_in_json_is_one_document_whatever_it_finds() {
     assert_eq!(check(78)["problems"][0]["line"], 1);
 }
 
-const COMMANDS: [&str; 8] = [
-    "backup", "list", "show", "verify", "status", "check", "schedule", "generate",
+const COMMANDS: [&str; 9] = [
+    "daemon", "backup", "list", "show", "verify", "status", "check", "schedule", "generate",
 ];
 
 fn program(args: &[&str]) -> Output {

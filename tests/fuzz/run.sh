@@ -3,9 +3,10 @@
 #
 #     tests/fuzz/run.sh [SECONDS [TARGET…]]
 #
-# Stable Rust and a C++ compiler are all it takes (Debian: apt-get install g++): the coverage that guides libFuzzer
-# is a pass of the compiler that stable has. There is no address sanitizer: the crate forbids unsafe code, so a fault
-# shows as a panic, an overflow (checked in this build), a hang or a process that grows, and each of them ends the run.
+# Beside what tests/install.sh provides, stable Rust and a C++ compiler are all it takes (Debian: apt-get install g++):
+# the coverage that guides libFuzzer is a pass of the compiler that stable has. There is no address sanitizer: the crate
+# forbids unsafe code, so a fault shows as a panic, an overflow (checked in this build), a hang or a process that grows,
+# and each of them ends the run.
 #
 # A find is written to tests/fuzz/artifacts/TARGET/; new inputs that reach further go to tests/fuzz/target/grown/TARGET/.
 # KEEP=1 then takes the smallest set of them that reaches all that is reached into tests/fuzz/corpus/TARGET/.
