@@ -37,6 +37,26 @@ pub enum ExitCode {
     Config = 78,
 }
 
+impl ExitCode {
+    /// The kind of error that it stands for, in a word: `ERROR_KIND` in the journal.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ExitCode::Done => "done",
+            ExitCode::No => "no",
+            ExitCode::Usage => "usage",
+            ExitCode::Verification => "verification",
+            ExitCode::Unavailable => "unavailable",
+            ExitCode::Bug => "bug",
+            ExitCode::CannotCreate => "cannot-create",
+            ExitCode::Io => "io",
+            ExitCode::Locked => "locked",
+            ExitCode::Permission => "permission",
+            ExitCode::Config => "config",
+        }
+    }
+}
+
 /// Why a job did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -228,6 +248,18 @@ impl Error {
             }
             Error::Space { .. } => ExitCode::CannotCreate,
             Error::Bug(_) => ExitCode::Bug,
+        }
+    }
+
+    /// The member that it is about, where it is about one.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<String> {
+        match self {
+            Error::Etcd(error) => error.endpoint().map(ToString::to_string),
+            Error::Trailer { endpoint, .. } | Error::Damaged { endpoint, .. } => {
+                Some(endpoint.clone())
+            }
+            _ => None,
         }
     }
 

@@ -26,3 +26,5 @@ pub mod config;
 pub mod error;
 
 pub mod jobs;
+
+pub mod daemon;

@@ -139,7 +139,7 @@ async fn churn(
             let at = done.header().expect("a header").revision();
             changes.push((at, Change::Put(key.into(), value)));
         }
-        if round > HISTORY && round % 10 == 0 {
+        if round > HISTORY && round.is_multiple_of(10) {
             // half as fast as the writes
             let next = compacted.map_or(changes[0].0, |last| last + 5);
             client.compact(next, None).await.expect("a compaction");

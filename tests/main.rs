@@ -16,6 +16,8 @@
 )]
 mod support;
 
+/// The daemon keeps its schedule through failures, restarts, reloads and locks, and tells systemd so.
+mod daemon;
 /// The support itself: every etcd starts and fills, the fake server is taken for an etcd.
 mod support_proof;
 
@@ -48,6 +50,8 @@ mod live_hash;
 mod login;
 /// Clusters: who is asked first, who stands in, and who is named as corrupt.
 mod members;
+/// Every way in which TLS and endpoints can be wrong is told by name, with what to do.
+mod tls;
 
 /// Whatever the fuzzers have kept is still read without a panic, and obeys the laws of its reader.
 mod fuzz_replay;

@@ -1,5 +1,7 @@
 //! What is written beside each snapshot: everything that is known of it, and how it was proven.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +69,16 @@ pub enum Trigger {
     Command,
     /// A run was missed while nothing ran.
     CatchUp,
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Trigger::Schedule => "schedule",
+            Trigger::Command => "command",
+            Trigger::CatchUp => "catch-up",
+        })
+    }
 }
 
 /// The object that holds the snapshot.

@@ -1,3 +1,4 @@
+use super::pem::MAX_FILE;
 use super::*;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -233,6 +234,13 @@ fn an_unreadable_file_is_named_with_the_reason() {
         "Correct the path, or create /nonexistent/ca.crt."
     );
     let error = read(Path::new("/dev/zero")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/dev/zero cannot be read: it is not a regular file"
+    );
+    let huge = tempfile::NamedTempFile::new().unwrap();
+    huge.as_file().set_len(MAX_FILE + 1).unwrap();
+    let error = read(huge.path()).unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }));
 }
 

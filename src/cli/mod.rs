@@ -2,8 +2,10 @@
 
 mod backup;
 mod check;
+mod daemon;
 mod generate;
 mod list;
+mod log;
 mod output;
 mod schedule;
 mod show;
@@ -18,10 +20,8 @@ use clap::{Parser, Subcommand};
 use hypercloud_etcd::config::{self, Config, Severity};
 use hypercloud_etcd::error::Error;
 use jiff::Timestamp;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
+use log::Log;
 use output::Output;
 
 /// Backups of a Kubernetes control-plane node's etcd, proven good when they are made
@@ -56,6 +56,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Daemon(daemon::Arguments),
     Backup(backup::Arguments),
     List(list::Arguments),
     Show(show::Arguments),
@@ -70,6 +71,7 @@ enum Command {
 struct Context {
     config: PathBuf,
     output: Output,
+    log: Log,
 }
 
 impl Context {
@@ -98,12 +100,14 @@ pub(crate) fn main() -> process::ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return output::usage(&error),
     };
-    log_to_stderr();
+    let log = log::start();
     let context = Context {
+        log,
         config: arguments.config,
         output: Output::new(),
     };
     let result = match arguments.command {
+        Command::Daemon(arguments) => arguments.run(&context),
         Command::Backup(arguments) => arguments.run(&context),
         Command::List(arguments) => arguments.run(&context),
         Command::Show(arguments) => arguments.run(&context),
@@ -118,23 +122,6 @@ pub(crate) fn main() -> process::ExitCode {
         error.exit_code()
     });
     process::ExitCode::from(code as u8)
-}
-
-/// Events go to stderr, so that stdout holds the answer alone.
-fn log_to_stderr() {
-    // the filter goes by prefix: a rule for `hyper` would silence this program, too
-    let filter = Targets::new()
-        .with_default(LevelFilter::ERROR)
-        .with_target("hypercloud_etcd", LevelFilter::INFO);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .without_time()
-        .with_target(false);
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
-        .init();
 }
 
 /// Runs a job that needs the network. One thread is enough: what blocks runs beside it.

@@ -218,11 +218,6 @@ pub(super) struct NotYet {
 /// warning. Delete an entry when its keys begin to work.
 const NOT_YET: &[NotYet] = &[
     NotYet {
-        keys: &["catch_up", "jitter"],
-        severity: Severity::Warning,
-        message: "this version does not run by itself: nothing is caught up or delayed",
-    },
-    NotYet {
         keys: &["retention"],
         severity: Severity::Warning,
         message: "this version does not prune: no backup is removed",

@@ -180,7 +180,6 @@ fn the_reference_lists_no_key_that_does_not_work() {
         .collect();
     assert!(paths.contains(&"etcd.stall_timeout".to_owned()));
     for absent in [
-        "catch_up",
         "seal.recipients",
         "retention.keep_last",
         "report.webhook_url",
@@ -222,7 +221,7 @@ fn values_of_every_kind_are_read() {
 }
 
 const A_DURATION: &str = r#"a duration above zero, such as "30s" or "1h 30m""#;
-const TOP: &str = "schedule, timezone, etcd, backup, pki, report";
+const TOP: &str = "schedule, timezone, catch_up, jitter, etcd, backup, pki, report";
 const ETCD: &str = "endpoints, ca_file, cert_file, key_file, username, password_file, \
                     connect_timeout, stall_timeout, live_hash";
 const A_SIZE: &str = r#"a size such as "1GiB", "500MB" or "0", or a number of bytes"#;
@@ -242,7 +241,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("[etcd]\npassword = 'hunter2'", "line 2, column 1: etcd.password: unknown key; accepted: {}\n  hint: Secrets do not stand in this file: write the password into a file of its own and name that with password_file in [etcd].", ETCD),
     ("'a b' = 1", "line 1, column 1: \"a b\": unknown key; accepted: {}", TOP),
     // wrong types
-    ("catch_up = 'yes'", "line 1, column 1: catch_up: this version does not run by itself: nothing is caught up or delayed\nline 1, column 12: catch_up = \"yes\": expected a boolean, found text; accepted: {}", "true or false"),
+    ("catch_up = 'yes'", "line 1, column 12: catch_up = \"yes\": expected a boolean, found text; accepted: {}", "true or false"),
     ("etcd = 3", "line 1, column 1: etcd: expected a table, found a number; accepted: {}", "[etcd]"),
     ("[[backup]]\ndir = '/a'", "line 1, column 3: backup: expected a table, found a list; accepted: {}", "[backup]"),
     ("[backup]\ndir = 1", "line 2, column 7: backup.dir = 1: expected text in quotes, found a number; accepted: {}", "the absolute path of a directory"),
@@ -414,14 +413,14 @@ fn what_may_be_a_secret_is_never_shown() {
 #[test]
 fn keys_that_do_not_work_yet_are_warned_of_once_for_each_table() {
     let config = good(
-        "jitter = '1m'\ncatch_up = true\n[pki]\n[retention]\nkeep_last = 1\nkeep_daily = 1\n[seal]\ncompression = 'none'\nrecipients = []\n",
+        "[pki]\n[retention]\nkeep_last = 1\nkeep_daily = 1\n[seal]\ncompression = 'none'\nrecipients = []\n",
     );
     let keys: Vec<&str> = config
         .warnings
         .iter()
         .map(|found| found.key.as_str())
         .collect();
-    assert_eq!(keys, ["jitter", "retention"]);
+    assert_eq!(keys, ["retention"]);
     assert!(
         config
             .warnings

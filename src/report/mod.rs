@@ -1,5 +1,8 @@
 //! The state of the backups, as people and programs are told it: is the newest verified one fresh?
 
+pub mod event;
+pub mod state;
+pub mod systemd;
 pub mod text;
 
 use std::path::PathBuf;

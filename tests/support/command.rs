@@ -44,6 +44,16 @@ impl Output {
         self.expect_code(0)
     }
 
+    /// Panics if it tells a secret.
+    #[track_caller]
+    pub(crate) fn assert_silent_on(&self, secret: &str) {
+        let tells = |text: &str| text.contains(secret);
+        assert!(
+            !tells(&self.stdout) && !tells(&self.stderr),
+            "a secret was told: {self}"
+        );
+    }
+
     /// Its standard output, which is one JSON document.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
@@ -263,9 +273,17 @@ impl Host {
         command
     }
 
-    /// Runs the real binary to its end, within [`DEADLINE`].
+    /// Runs the real binary to its end, within [`DEADLINE`]; panics if it tells any of the host's private keys.
+    #[track_caller]
     pub(crate) fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Output {
-        run(&mut self.command(args))
+        let output = run(&mut self.command(args));
+        for pair in [&self.pki.client, self.pki.etcd_ca(), self.pki.cluster_ca()] {
+            let key = fs::read_to_string(&pair.key).unwrap_or_default();
+            key.lines()
+                .filter(|line| !line.starts_with("-----"))
+                .for_each(|line| output.assert_silent_on(line));
+        }
+        output
     }
 
     /// Starts the real binary, for a test that interrupts it.

@@ -1,0 +1,351 @@
+//! What the unit runs: waits for the next tick, a signal or the watchdog's beat, runs the job,
+//! and tells how it went to systemd, to the journal and to `state.json`.
+//!
+//! When to run is decided in `plan`, which knows no clock. The wall clock is looked at again at
+//! every beat, so a clock that jumps, or a host that slept, is noticed within a minute.
+
+mod attempt;
+mod plan;
+mod signals;
+mod story;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::config::{self, Config, Severity};
+use crate::error::Error;
+use crate::jobs::look;
+use crate::report::state::{Begun, Came, Failing, Past, State, StateFile};
+use crate::report::systemd::Systemd;
+use crate::report::{Status, event, text};
+use crate::schedule;
+use plan::{Plan, Step, Ticks, Timetable};
+use signals::{Signal, Signals};
+use story::Story;
+
+/// How long a look at the backups may take; a file system that hangs must not stop the daemon.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What comes from outside.
+pub struct Setup<'s> {
+    /// The configuration to begin with; its path is read again on SIGHUP.
+    pub config: Config,
+    /// This host's name, which spreads a fleet's runs.
+    pub host: String,
+    /// What is remembered over a restart.
+    pub state: StateFile,
+    /// The service manager.
+    pub systemd: Systemd,
+    /// The time.
+    pub clock: &'s dyn Fn() -> Timestamp,
+}
+
+/// Runs until SIGTERM or SIGINT. A failing backup does not end it, nor does a bad configuration
+/// on SIGHUP.
+///
+/// # Errors
+/// Only where signals cannot be had.
+pub async fn run(setup: Setup<'_>) -> Result<(), Error> {
+    let mut signals = Signals::listen()?;
+    let mut daemon = Daemon::begin(setup);
+    daemon.look().await;
+    daemon.hail();
+    loop {
+        match daemon.plan.step((daemon.clock)()) {
+            Step::Wait(until) => match daemon.wait(until, &mut signals).await {
+                Some(Signal::Stop) => break,
+                Some(Signal::Reload) => daemon.reload(),
+                None => daemon.look().await,
+            },
+            Step::Attempt {
+                tick,
+                trigger,
+                number,
+            } => {
+                let flow = attempt::make(&mut daemon, &mut signals, (tick, trigger, number)).await;
+                if flow == ControlFlow::Break(()) {
+                    break;
+                }
+                daemon.look().await;
+            }
+            Step::Missed(ticks) => daemon.missed(ticks),
+            Step::ClockSetBack(by) => daemon.clock_was_set_back(by),
+        }
+        daemon.systemd.alive(&daemon.story());
+    }
+    daemon.systemd.stopping("stopping");
+    tracing::info!(message_id = event::DAEMON, "stopped");
+    Ok(())
+}
+
+/// What is wrong with a configuration, in a line.
+#[must_use]
+pub fn refusal(error: &config::Error) -> String {
+    let config::Error::Problems { problems, .. } = error else {
+        return error.to_string();
+    };
+    let errors = problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Error)
+        .map(ToString::to_string);
+    format!("{error}: {}", errors.collect::<Vec<_>>().join("; "))
+}
+
+struct Daemon<'s> {
+    config: Arc<Config>,
+    zone: TimeZone,
+    host: String,
+    plan: Plan,
+    state: State,
+    file: StateFile,
+    /// Whether the state could be written last time; told when that changes.
+    remembers: bool,
+    systemd: Systemd,
+    clock: &'s dyn Fn() -> Timestamp,
+    /// The backups, as they were when they were last looked at.
+    seen: Result<Status, String>,
+    /// Why the configuration on disk is not the one in force.
+    refused: Option<String>,
+    /// The tick for which it was told that the lock is held.
+    told_busy: Option<Timestamp>,
+}
+
+impl<'s> Daemon<'s> {
+    fn begin(setup: Setup<'s>) -> Self {
+        let now = (setup.clock)();
+        let (mut state, warning) = setup.state.read();
+        if let Some(warning) = warning {
+            tracing::warn!("{warning}");
+        }
+        // without a memory, the newest backup tells what was run last
+        let newest = || {
+            let listing = look::list(&setup.config).ok()?;
+            let newest = listing.backups.first()?;
+            (newest.started < now).then_some(newest.started)
+        };
+        let settled = state.settled.or_else(newest).unwrap_or(now);
+        let mut plan = Plan::new(timetable(&setup.config, &setup.host), settled);
+        if let Some(begun) = state.open.take() {
+            if begun.under_way {
+                tracing::warn!(
+                    message_id = event::ATTEMPT_FAILED,
+                    trigger = %begun.trigger,
+                    error_kind = "interrupted",
+                    "the run planned for {:.0} was cut off in attempt {}, when this daemon or its host stopped",
+                    begun.planned,
+                    begun.attempts
+                );
+            }
+            plan.resume(&begun, now);
+        }
+        Daemon {
+            zone: zone(&setup.config),
+            config: Arc::new(setup.config),
+            host: setup.host,
+            plan,
+            state,
+            file: setup.state,
+            remembers: true,
+            systemd: setup.systemd,
+            clock: setup.clock,
+            seen: Err("they were not looked at yet".into()),
+            refused: None,
+            told_busy: None,
+        }
+    }
+
+    /// Says that the schedule is armed.
+    fn hail(&mut self) {
+        let story = self.story();
+        self.systemd.ready(&story);
+        self.remember();
+        tracing::info!(
+            message_id = event::DAEMON,
+            "started with the schedule {} ({}): {story}",
+            self.config.schedule.text(),
+            self.config.schedule.timezone()
+        );
+        self.warn_of_schedule();
+    }
+
+    /// Waits until then, or a signal, or the next beat.
+    async fn wait(&self, until: Option<Timestamp>, signals: &mut Signals) -> Option<Signal> {
+        let beat = self.systemd.beat();
+        let left = until.map(|until| until.duration_since((self.clock)()));
+        let left = left.map_or(beat, |left| Duration::try_from(left).unwrap_or_default());
+        tokio::select! {
+            biased;
+            signal = signals.next() => Some(signal),
+            () = tokio::time::sleep(left.min(beat)) => None,
+        }
+    }
+
+    /// Looks at the backups, beside the loop.
+    async fn look(&mut self) {
+        let (config, now) = (Arc::clone(&self.config), (self.clock)());
+        let look = tokio::task::spawn_blocking(move || look::status(&config, now));
+        self.seen = match tokio::time::timeout(LOOK, look).await {
+            Ok(Ok(Ok(status))) => Ok(status),
+            Ok(Ok(Err(error))) => Err(error.in_a_line()),
+            Ok(Err(panic)) => Err(panic.to_string()),
+            Err(_) => {
+                let dir = self.config.backup.dir.display();
+                Err(format!("{dir} does not answer"))
+            }
+        };
+        // somebody else's success ends a failure, too
+        let newest = self.seen.as_ref().ok();
+        let newest = newest.and_then(|status| status.newest_verified.as_ref());
+        if let (Some(newest), Some(failing)) = (newest, &self.state.failing)
+            && newest.finished > failing.last
+        {
+            self.state.failing = None;
+        }
+    }
+
+    /// The line for `systemctl status`.
+    fn story(&self) -> String {
+        let again = self.plan.open().filter(|open| open.attempts > 0);
+        Story {
+            now: (self.clock)(),
+            zone: &self.zone,
+            status: &self.seen,
+            failing: self.state.failing.as_ref(),
+            again: again.map(|open| (open.attempts + 1, open.again)),
+            next: self.plan.next_start(),
+            refused: self.refused.as_deref(),
+        }
+        .line()
+    }
+
+    /// Reads the configuration anew; a bad one is refused and the old one goes on.
+    fn reload(&mut self) {
+        self.systemd.reloading("reading the configuration");
+        let path = self.config.path.clone();
+        match config::load(&path) {
+            Ok(config) => {
+                for problem in &config.warnings {
+                    tracing::warn!("{}: {problem}", path.display());
+                }
+                let timetable = timetable(&config, &self.host);
+                self.plan.change(timetable, (self.clock)());
+                self.zone = zone(&config);
+                self.config = Arc::new(config);
+                self.refused = None;
+                tracing::info!(
+                    message_id = event::CONFIGURATION_LOADED,
+                    "the configuration {} is in force: schedule {} ({})",
+                    path.display(),
+                    self.config.schedule.text(),
+                    self.config.schedule.timezone()
+                );
+                self.warn_of_schedule();
+            }
+            Err(error) => {
+                let why = refusal(&error);
+                tracing::error!(
+                    message_id = event::CONFIGURATION_REFUSED,
+                    error_kind = "config",
+                    "configuration refused, the old one goes on: {why}"
+                );
+                self.refused = Some(why);
+            }
+        }
+        self.remember();
+        self.systemd.ready(&self.story());
+    }
+
+    fn warn_of_schedule(&self) {
+        for warning in self.config.schedule.warnings((self.clock)()) {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    /// Runs that nothing was there for, and that are not made up for.
+    fn missed(&mut self, ticks: Ticks) {
+        let reason = "nothing ran at that time and catch_up is off";
+        self.passed_over(ticks, Came::Missed, reason);
+    }
+
+    /// Tells of ticks that are not run, and why.
+    fn passed_over(&mut self, ticks: Ticks, outcome: Came, reason: &str) {
+        let word = match outcome {
+            Came::Missed => "missed",
+            _ => "skipped",
+        };
+        let which = if ticks.first == ticks.last {
+            format!("the run planned for {:.0} was", ticks.last)
+        } else {
+            format!(
+                "the runs planned from {:.0} to {:.0} were",
+                ticks.first, ticks.last
+            )
+        };
+        tracing::warn!(message_id = event::RUN_SKIPPED, "{which} {word}: {reason}");
+        self.state.add(Past {
+            planned: ticks.last,
+            ended: (self.clock)(),
+            outcome,
+            backup: None,
+            error: Some(reason.into()),
+        });
+        self.remember();
+    }
+
+    fn clock_was_set_back(&mut self, by: SignedDuration) {
+        tracing::warn!(
+            "the clock was set back by {}: the schedule starts over from now",
+            text::age(by)
+        );
+        self.remember();
+    }
+
+    /// Notes a failure that lasts.
+    fn fails(&mut self, tick: Timestamp, error: String) {
+        let since = self.state.failing.take().map_or(tick, |since| since.since);
+        let last = (self.clock)();
+        self.state.failing = Some(Failing { since, last, error });
+    }
+
+    /// Writes what has to survive a restart.
+    fn remember(&mut self) {
+        self.state.settled = Some(self.plan.settled());
+        self.state.open = self.plan.open().map(|open| Begun {
+            planned: open.tick,
+            trigger: open.trigger,
+            attempts: open.attempts,
+            under_way: open.under_way,
+        });
+        match self.file.write(&self.state) {
+            Ok(()) => self.remembers = true,
+            Err(error) if self.remembers => {
+                self.remembers = false;
+                let path = self.file.path();
+                tracing::warn!(
+                    "{} cannot be written, so a restart will not know what was run: {error}",
+                    path.display()
+                );
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn timetable(config: &Config, host: &str) -> Timetable {
+    let delay = schedule::jitter(config.jitter, host);
+    Timetable {
+        schedule: config.schedule.clone(),
+        delay: SignedDuration::try_from(delay).unwrap_or(SignedDuration::ZERO),
+        catch_up: config.catch_up,
+        host: host.into(),
+    }
+}
+
+fn zone(config: &Config) -> TimeZone {
+    // the schedule has been read in this zone
+    TimeZone::get(config.schedule.timezone()).unwrap_or(TimeZone::UTC)
+}
