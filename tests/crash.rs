@@ -13,7 +13,7 @@ use crate::support::fake::{Fake, Script};
 use crate::support::poll_until;
 
 /// Kills spread over a whole run, and around its publishing.
-const KILLS: u32 = 16;
+const KILLS: u32 = 20;
 
 /// Where in a run it is killed: when this much of it has passed, or so long after a file has appeared.
 #[derive(Debug, Clone, Copy)]
@@ -120,7 +120,7 @@ fn kill_nine_at_any_instant_leaves_whole_backups_or_nothing_and_the_next_run_tid
     let foreign = put_foreign_files(&host);
     let whole = host.run(&["backup"]).expect_success().took;
 
-    let shares = (0..KILLS).map(|kill| Moment::Share(kill * 110 / KILLS));
+    let shares = (0..KILLS).map(|kill| Moment::Share(kill * 100 / KILLS));
     // the note lives for some milliseconds, so most of these meet the publishing itself
     let notes = (0..KILLS).map(|kill| Moment::After(".publishing", kill * 150));
     let data = (0..KILLS / 2).map(|kill| Moment::After(".db", kill * 100));

@@ -1,13 +1,17 @@
 //! The hash of the keys, computed from the file, is the one that the members compute; whatever was deleted and
 //! compacted, and whenever.
 
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
 use crate::support::backup::{assert_proven, detail, outcome};
-use crate::support::command::Host;
+use crate::support::command::{DEADLINE, Host};
 use crate::support::etcd::{Etcd, Objects, Options, Version, versions};
+use crate::support::fake::{Behaviour, Fake, LiveHash, Script};
+use crate::support::poll_until;
 
 /// A host with one etcd of this version.
 fn host_with(version: Version, arguments: &[&str]) -> (Host, Etcd) {
@@ -191,6 +195,38 @@ fn a_compaction_that_is_under_way_is_confirmed() {
         );
         assert_eq!(after["totalKey"], during["totalKey"]);
     }
+}
+
+/// A follower applies a compaction a little later than the member that gave the snapshot. Until then it hashes entries
+/// that the file no longer has.
+#[test]
+fn a_member_that_has_yet_to_compact_is_waited_for_and_never_taken_for_a_corrupt_one() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/snapshots/3.5.30.db");
+    let known = fs::read(golden.with_extension("json")).unwrap();
+    let known: Value = serde_json::from_slice(&known).unwrap();
+    let number = |field: &str| known["hashKv"][field].as_i64().unwrap();
+    let answer = |hash, compact_revision| LiveHash::Answer {
+        hash,
+        compact_revision,
+        hash_revision: number("revision"),
+    };
+    let host = Host::new();
+    let behaviour = Behaviour::new(&fs::read(&golden).unwrap(), Script::Faithful)
+        .hash_kv(answer(1, number("compactRevision") - 1));
+    let fake = Fake::start_with(&host.pki, &host.pki.server, behaviour);
+    host.configure(&[fake.endpoint()]);
+
+    let backup = host.start(&["backup", "--json"]);
+    poll_until("it was asked more than once", DEADLINE, || {
+        fake.asked().hash_kv > 4
+    });
+    let hash = u32::try_from(number("hash")).unwrap();
+    fake.change(|behaviour| behaviour.hash_kv = answer(hash, number("compactRevision")));
+    assert_proven(&backup.output(DEADLINE).expect_success().json());
+
+    fake.change(|behaviour| behaviour.hash_kv = answer(1, number("compactRevision")));
+    let contradicted = host.run(&["backup", "--json"]).expect_code(65).json();
+    assert_eq!(outcome(&contradicted, "live"), "failed");
 }
 
 /// Says stop when dropped, by a panic too.

@@ -15,17 +15,16 @@ use rustix::fs::MemfdFlags;
 pub(super) fn snapshot_file(bytes: &[u8]) -> bool {
     let file = memory_file(bytes).expect("memory for a file");
     let length = bytes.len() as u64;
-    let head = snapshot::head(&file, length);
+    let head = snapshot::head(&file, length).unwrap_or_default();
     let digests = snapshot::digest(&file).expect("a file in memory reads");
     assert_eq!(digests.length, length);
     let Ok(inspection) = Inspection::walk(&file, length, &scratch) else {
         return false;
     };
     let facts = &inspection.facts;
-    // equal in what etcd writes; a forged `meta` may hide a compaction from the quick look
-    let looked = head.expect("what can be walked can be looked at").revision;
-    let range = facts.revision..=facts.kv_hash.revision;
-    assert!(range.contains(&looked), "the quick look errs: {looked}");
+    // of a compaction that no etcd could have written, the quick look may see less
+    let known = facts.revision..=facts.kv_hash.revision;
+    assert!(known.contains(&head.revision), "the quick look errs");
     assert!(facts.total_size <= length, "larger than its file");
     assert!(
         facts.total_key <= facts.total_entries,
