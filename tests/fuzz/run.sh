@@ -31,9 +31,9 @@ command -v c++ >/dev/null || {
 host=$(rustc -vV | awk '/^host:/ { print $2 }')
 flags=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg=fuzzing)
-# --target keeps the flags away from build scripts
+# --target keeps the flags away from build scripts; not --locked, for the crate's own dependencies may have grown since
 CARGO_TARGET_DIR=target CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}") \
-    "${CARGO:-cargo}" build --locked --release --target "$host"
+    "${CARGO:-cargo}" build --release --target "$host"
 
 for target in "${targets[@]}"; do
     binary=target/$host/release/$target
