@@ -63,7 +63,8 @@ for name in server healthcheck-client; do
     openssl x509 -req -in "$work/$name.csr" -CA "$pki/ca.crt" -CAkey "$pki/ca.key" -CAcreateserial -days 30 \
         -extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1') -out "$pki/$name.crt" 2>/dev/null
 done
-chmod 0600 "$pki"/*.key
+cp "$pki"/ca.crt "$pki"/ca.key "$root/etc/kubernetes/pki/"
+chmod 0600 "$pki"/*.key "$root"/etc/kubernetes/pki/ca.key
 
 # nothing of the host but its kernel; --private-network so that the ports are its own
 systemd-nspawn -q -D "$root" --boot --register=no --keep-unit --private-network </dev/null >"$work/console" 2>&1 &
@@ -124,7 +125,10 @@ grep -q '"PRIORITY":"6"' <<<"$entry" || fail "its priority is not 6: $entry"
 grep -q '"_CAP_EFFECTIVE":"0"' <<<"$entry" || fail "it has capabilities: $entry"
 ok "its event has every field, priority 6 and no capabilities"
 inside journalctl -u "$unit" --no-pager -o cat | grep -E '^backup [0-9TZ]+ is verified: ' || fail "no line for people"
-inside hypercloud-etcd status || fail "status"
+inside hypercloud-etcd status >/dev/null || fail "status: $(inside hypercloud-etcd status)"
+cmp -s "$root"/mnt/backup/pki/*/ca.key "$pki/ca.key" || fail "the root-only ca.key was not kept"
+told CA_COPIED || fail "no event of the copied CA"
+ok "root-only keys are read, and ca.key is kept"
 ok "memory: $(property MemoryCurrent) bytes, $(grep VmRSS "/proc/$(pgrep -P "$init" -x hypercloud-etcd)/status" | tr -s '\t ' ' ')"
 
 config=$root/etc/hypercloud-etcd/config.toml

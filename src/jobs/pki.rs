@@ -4,13 +4,18 @@
 use crate::catalog::Manifest;
 use crate::config::Config;
 use crate::pki;
+use crate::report::event;
 use crate::store::Directory;
 
 /// Copies what is not there yet, and notes the copies and the troubles in the manifest.
 pub(super) fn keep(config: &Config, directory: &Directory, manifest: &mut Manifest) {
     let kept = pki::keep(&config.pki, directory);
     for copy in &kept.made {
-        tracing::info!("kept a copy of the CA's files: {}", copy.display());
+        tracing::info!(
+            message_id = event::CA_COPIED,
+            "kept a copy of the CA's files: {}",
+            copy.display()
+        );
     }
     for problem in &kept.problems {
         tracing::warn!("the CA's files need a look: {problem}");
