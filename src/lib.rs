@@ -1,30 +1,45 @@
 //! hypercloud-etcd: backups of a Kubernetes control-plane node's etcd that are proven good when
 //! they are made.
 //!
+//! # The map
+//!
+//! The path of the data, and who works along it:
+//!
 //! ```text
-//! config ▸ schedule ▸ etcd ▸ snapshot ▸ store ▸ catalog
+//!               the command line ▸ jobs ◂ daemon ◂ schedule
+//!                                   │
+//!        etcd ▸ snapshot ▸ store ▸ catalog ▸ report
+//!                            ▲
+//!                           pki
 //! ```
 //!
-//! The nouns are modules, in the order of the path above; the verbs live in [`jobs`]. No module
-//! imports one that stands below it in this list, and `tests/architecture.rs` holds it to that.
+//! A backup is taken from a member ([`etcd`]), received, hashed and walked ([`snapshot`]), published
+//! in a directory ([`store`]) beside the CA of its time ([`pki`]), and recorded ([`catalog`]); how all
+//! that stands is told by [`report`]. Nouns are modules here; verbs live in [`jobs`], one file each.
+//!
+//! The modules below stand in the order in which they may import one another, lowest first: none
+//! imports one that comes after it. [`config`] stands above those whose settings it composes, so no
+//! leaf ever imports it. `tests/architecture.rs` holds the exact table.
 
-pub mod schedule;
-
-pub mod sha256;
-
+// leaves: each knows one thing of the world
 pub mod certificate;
 pub mod etcd;
+pub mod schedule;
+pub mod sha256;
 pub mod snapshot;
 pub mod store;
 
+// what is kept, and how it is told
 pub mod pki;
 
 pub mod catalog;
 pub mod report;
 
+// what the operator wants, and what can go wrong
 pub mod config;
 pub mod error;
 
+// what is done: once, or by the schedule
 pub mod jobs;
 
 pub mod daemon;
