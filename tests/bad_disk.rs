@@ -276,6 +276,43 @@ fn a_directory_that_is_none_is_named_with_its_remedy() {
 }
 
 #[test]
+fn a_directory_that_is_replaced_while_a_backup_runs_gets_none_that_nobody_would_find() {
+    let host = Host::new();
+    let fake = slow(&host);
+    host.configure(&[fake.endpoint()]);
+    let (backups, away) = (
+        host.directory().join("backups"),
+        host.directory().join("away"),
+    );
+    let replace: [&dyn Fn() -> Option<Mount>; 2] = [
+        &|| {
+            fs::rename(&backups, &away).unwrap();
+            fs::create_dir(&backups).unwrap();
+            None
+        },
+        &|| Some(Mount::tmpfs(&backups, "1m")),
+    ];
+    for replace in replace {
+        let _ = fs::remove_dir_all(&away);
+        let running = host.start(&["backup"]);
+        poll_until("the backup to begin", DEADLINE, || {
+            backups.join(".lock").exists()
+        });
+        let _mount = replace();
+        let output = told(running.output(DEADLINE), 73);
+        assert!(
+            output.stderr.contains("it is another directory than"),
+            "{output}"
+        );
+        for directory in [&backups, &away] {
+            let names = fs::read_dir(directory).into_iter().flatten();
+            let names = names.map(|entry| entry.unwrap().file_name());
+            assert!(names.into_iter().all(|name| name == ".lock"));
+        }
+    }
+}
+
+#[test]
 fn a_link_to_a_directory_elsewhere_is_followed() {
     let elsewhere = TempDir::new().unwrap();
     let host = host_with("link");

@@ -68,6 +68,7 @@ pub async fn backup(config: &Config, run: &Run<'_>) -> Result<Manifest, Error> {
     pki::remove_leftovers(&directory);
     let survey = Box::pin(Survey::take(&config.etcd)).await;
     let taken = first_good(config, &directory, &survey, run).await?;
+    directory.require_at_its_path()?;
     let id = catalog.free_id(BackupId::at(started));
     let mut manifest = taken.manifest(id, run.trigger, started, (run.clock)());
     pki::keep(config, &directory, &mut manifest);
