@@ -155,7 +155,9 @@ impl<'d> Catalog<'d> {
             let _ = self.directory.remove(&id.note_name());
             return Err(error.into());
         }
-        Ok(self.directory.remove(&id.note_name())?)
+        // the backup is there, whole and durable: a note that stays is removed by the next job
+        let _ = self.directory.remove(&id.note_name());
+        Ok(())
     }
 
     fn draft_of(self, manifest: &Manifest) -> Result<Draft<'d>, Error> {
