@@ -85,6 +85,8 @@ fn a_directory_without_a_backup_is_listed_and_not_ok() {
     );
     host.run(&["show", "latest"]).expect_code(64);
     host.run(&["verify", "latest"]).expect_code(64);
+    let all = host.run(&["verify", "--all"]).expect_code(65);
+    assert!(all.stdout.contains("there is no backup"), "{all}");
 }
 
 #[test]
