@@ -481,6 +481,25 @@ fn a_clock_that_was_set_back_overwrites_nothing() {
 }
 
 #[test]
+fn a_leftover_that_cannot_be_removed_is_told_and_stops_no_backup() {
+    let kept = Kept::new();
+    for name in [
+        ".hypercloud-etcd-1-0.draft",
+        ".etcd-20200101T000000Z.publishing",
+    ] {
+        // no file of that name can be removed
+        let in_the_way = kept.host.backups.join(name);
+        fs::create_dir(&in_the_way).unwrap();
+        let server = Fake::start(&kept.host.pki, &golden("3.5.30"), Script::Faithful);
+        let output = kept.backup(&[&server], "").expect_success();
+        assert!(output.stderr.contains(name), "{output}");
+        fs::remove_dir(&in_the_way).unwrap();
+    }
+    kept.assert_still_there("two more");
+    kept.assert_still_proven();
+}
+
+#[test]
 fn files_of_others_survive_everything() {
     let mut kept = Kept::new();
     for name in [
