@@ -294,7 +294,7 @@ pub fn etcd_code(error: &etcd::Error) -> ExitCode {
 fn store_code(error: &store::Error) -> ExitCode {
     match (error, error.errno()) {
         (store::Error::Locked { .. }, _) => ExitCode::Locked,
-        (store::Error::Exists { .. }, _) => ExitCode::CannotCreate,
+        (store::Error::Exists { .. } | store::Error::Moved { .. }, _) => ExitCode::CannotCreate,
         (_, Some(Errno::ACCESS | Errno::PERM)) => ExitCode::Permission,
         (store::Error::Read { .. }, _) | (_, Some(Errno::IO)) => ExitCode::Io,
         (store::Error::Open { .. } | store::Error::Write { .. }, _) => ExitCode::CannotCreate,
@@ -321,12 +321,16 @@ fn store_hint(error: &store::Error) -> Option<String> {
     | store::Error::Read { path, .. }
     | store::Error::Write { path, .. }
     | store::Error::Exists { path }
+    | store::Error::Moved { path, .. }
     | store::Error::Locked { path, .. }) = error;
     let is_link = path.is_symlink();
     let path = path.display();
     Some(match (error, error.errno()) {
         (store::Error::Locked { .. }, _) => {
             "Wait for it to end, or see it with: ps -fp PID".to_owned()
+        }
+        (store::Error::Moved { .. }, _) => {
+            format!("See what is there now with: findmnt -T {path}; then take the backup again.")
         }
         (store::Error::Open { .. }, Some(Errno::NOENT | Errno::LOOP)) if is_link => {
             format!("See what the link points to, and mount or make that: readlink {path}")

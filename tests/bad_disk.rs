@@ -276,6 +276,43 @@ fn a_directory_that_is_none_is_named_with_its_remedy() {
 }
 
 #[test]
+fn a_directory_that_is_replaced_while_a_backup_runs_gets_none_that_nobody_would_find() {
+    let host = Host::new();
+    let fake = slow(&host);
+    host.configure(&[fake.endpoint()]);
+    let (backups, away) = (
+        host.directory().join("backups"),
+        host.directory().join("away"),
+    );
+    let replace: [&dyn Fn() -> Option<Mount>; 2] = [
+        &|| {
+            fs::rename(&backups, &away).unwrap();
+            fs::create_dir(&backups).unwrap();
+            None
+        },
+        &|| Some(Mount::tmpfs(&backups, "1m")),
+    ];
+    for replace in replace {
+        let _ = fs::remove_dir_all(&away);
+        let running = host.start(&["backup"]);
+        poll_until("the backup to begin", DEADLINE, || {
+            backups.join(".lock").exists()
+        });
+        let _mount = replace();
+        let output = told(running.output(DEADLINE), 73);
+        assert!(
+            output.stderr.contains("it is another directory than"),
+            "{output}"
+        );
+        for directory in [&backups, &away] {
+            let names = fs::read_dir(directory).into_iter().flatten();
+            let names = names.map(|entry| entry.unwrap().file_name());
+            assert!(names.into_iter().all(|name| name == ".lock"));
+        }
+    }
+}
+
+#[test]
 fn a_link_to_a_directory_elsewhere_is_followed() {
     let elsewhere = TempDir::new().unwrap();
     let host = host_with("link");
@@ -441,6 +478,25 @@ fn a_clock_that_was_set_back_overwrites_nothing() {
     assert_eq!(listed(&host).len(), taken.len() + 1);
     host.run(&["verify", &next]).expect_success();
     host.run(&["verify", &first]).expect_success();
+}
+
+#[test]
+fn a_leftover_that_cannot_be_removed_is_told_and_stops_no_backup() {
+    let kept = Kept::new();
+    for name in [
+        ".hypercloud-etcd-1-0.draft",
+        ".etcd-20200101T000000Z.publishing",
+    ] {
+        // no file of that name can be removed
+        let in_the_way = kept.host.backups.join(name);
+        fs::create_dir(&in_the_way).unwrap();
+        let server = Fake::start(&kept.host.pki, &golden("3.5.30"), Script::Faithful);
+        let output = kept.backup(&[&server], "").expect_success();
+        assert!(output.stderr.contains(name), "{output}");
+        fs::remove_dir(&in_the_way).unwrap();
+    }
+    kept.assert_still_there("two more");
+    kept.assert_still_proven();
 }
 
 #[test]

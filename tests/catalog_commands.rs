@@ -85,6 +85,8 @@ fn a_directory_without_a_backup_is_listed_and_not_ok() {
     );
     host.run(&["show", "latest"]).expect_code(64);
     host.run(&["verify", "latest"]).expect_code(64);
+    let all = host.run(&["verify", "--all"]).expect_code(65);
+    assert!(all.stdout.contains("there is no backup"), "{all}");
 }
 
 #[test]
@@ -131,4 +133,25 @@ fn a_changed_byte_a_missing_file_and_a_lost_end_are_found_by_verify_and_one_hide
         missing.stdout.contains(text(&backups[2], "file")),
         "{missing}"
     );
+}
+
+#[test]
+fn a_backup_whose_snapshot_is_lost_or_cut_is_none_to_status() {
+    let Some((host, backups)) = three_backups() else {
+        return;
+    };
+    let status = |code| host.run(&["status", "--json"]).expect_code(code).json();
+    assert_eq!(status(0)["verified"], 3);
+    std::fs::remove_file(host.snapshot_of(&backups[2])).unwrap();
+    let cut = std::fs::File::options()
+        .write(true)
+        .open(host.snapshot_of(&backups[1]));
+    cut.unwrap().set_len(4096).unwrap();
+    let status = status(1);
+    assert_eq!(status["verified"], 1, "{status:#}");
+    assert_eq!(status["newestVerified"]["id"], backups[0]["id"]);
+    let problems = status["problems"].to_string();
+    for problem in ["its snapshot is lost", "its snapshot has 4096 bytes"] {
+        assert!(problems.contains(problem), "{problems}");
+    }
 }

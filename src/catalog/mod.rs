@@ -92,6 +92,44 @@ impl<'d> Catalog<'d> {
         Ok(listing)
     }
 
+    /// What [`Catalog::list`] finds, without the backups whose snapshot is not there in its full
+    /// size: these are among what cannot be read. No byte of a snapshot is looked at.
+    ///
+    /// # Errors
+    /// Those of [`Catalog::list`].
+    pub fn list_present(&self) -> Result<Listing, Error> {
+        let mut listing = self.list()?;
+        for backup in std::mem::take(&mut listing.backups) {
+            let name = backup.id.manifest_name();
+            match self.presence(&backup) {
+                Ok(()) => listing.backups.push(backup),
+                // one that is removed just now goes manifest first
+                Err(_) if !self.directory.contains(&name) => {}
+                Err(why) => listing
+                    .unreadable
+                    .push((self.directory.path().join(name), why)),
+            }
+        }
+        listing.unreadable.sort();
+        Ok(listing)
+    }
+
+    fn presence(self, backup: &Manifest) -> Result<(), String> {
+        let file = self.directory.file(&backup.file);
+        let why = |error: &dyn std::fmt::Display| format!("its snapshot is lost: {error}");
+        let metadata = match file {
+            Ok(file) => file.metadata().map_err(|error| why(&error))?,
+            Err(store::Error::Read { source, .. }) => return Err(why(&source)),
+            Err(error) => return Err(why(&error)),
+        };
+        let (has, says) = (metadata.len(), backup.stored.size);
+        if has == says {
+            Ok(())
+        } else {
+            Err(format!("its snapshot has {has} bytes instead of {says}"))
+        }
+    }
+
     fn manifest(self, name: &str) -> Result<Manifest, String> {
         let bytes = self
             .directory
@@ -155,7 +193,9 @@ impl<'d> Catalog<'d> {
             let _ = self.directory.remove(&id.note_name());
             return Err(error.into());
         }
-        Ok(self.directory.remove(&id.note_name())?)
+        // the backup is there, whole and durable: a note that stays is removed by the next job
+        let _ = self.directory.remove(&id.note_name());
+        Ok(())
     }
 
     fn draft_of(self, manifest: &Manifest) -> Result<Draft<'d>, Error> {

@@ -15,7 +15,8 @@ use super::Context;
 /// Prove stored backups again: every byte against the manifest, then every page
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit code 65 where one does not stand up to it. Changes nothing and needs no etcd.
+Exit code 65 where one does not stand up to it, or where there is none. Changes nothing and needs
+no etcd.
 
 Examples:
   hypercloud-etcd verify latest
@@ -44,6 +45,8 @@ impl Arguments {
         };
         if self.json {
             context.output.json(&verdicts)?;
+        } else if verdicts.is_empty() {
+            context.output.answer("there is no backup to prove\n")?;
         } else {
             context
                 .output

@@ -59,20 +59,32 @@ pub async fn backup(config: &Config, run: &Run<'_>) -> Result<Manifest, Error> {
     let directory = Directory::open(&config.backup.dir)?;
     let _lock = Lock::take(&directory, &holder(started))?;
     let catalog = Catalog::of(&directory);
-    for leftover in catalog.remove_leftovers()? {
-        tracing::warn!(
-            "removed {leftover}, which an interrupted backup had left in {}",
-            directory.path().display()
-        );
-    }
-    pki::remove_leftovers(&directory);
+    remove_leftovers(catalog, &directory);
     let survey = Box::pin(Survey::take(&config.etcd)).await;
     let taken = first_good(config, &directory, &survey, run).await?;
+    directory.require_at_its_path()?;
     let id = catalog.free_id(BackupId::at(started));
     let mut manifest = taken.manifest(id, run.trigger, started, (run.clock)());
     pki::keep(config, &directory, &mut manifest);
     taken.publish(catalog, &manifest)?;
     Ok(manifest)
+}
+
+/// Removes what an interrupted backup has left. What cannot be removed stops no backup.
+fn remove_leftovers(catalog: Catalog<'_>, directory: &Directory) {
+    match catalog.remove_leftovers() {
+        Ok(removed) => removed.iter().for_each(|leftover| {
+            tracing::warn!(
+                "removed {leftover}, which an interrupted backup had left in {}",
+                directory.path().display()
+            );
+        }),
+        Err(error) => tracing::warn!(
+            "what an interrupted backup left stays there: {}",
+            Error::from(error).in_a_line()
+        ),
+    }
+    pki::remove_leftovers(directory);
 }
 
 /// Who holds the lock, for others to read.

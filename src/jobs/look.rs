@@ -35,7 +35,7 @@ pub fn find(config: &Config, selector: &Selector) -> Result<Manifest, Error> {
 /// Where the directory cannot be read.
 pub fn status(config: &Config, now: Timestamp) -> Result<Status, Error> {
     let directory = Directory::open(&config.backup.dir)?;
-    let listing = Catalog::of(&directory).list()?;
+    let listing = Catalog::of(&directory).list_present()?;
     let uses_tls = config
         .etcd
         .endpoints

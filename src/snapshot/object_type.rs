@@ -38,7 +38,8 @@ impl ObjectTypes {
 
 /// `/registry/pods` of `/registry/pods/default/web-0`; objects of an API group keep the group's
 /// name (`/registry/cert-manager.io/certificates`). A name is text: of two that are not, neither can
-/// be shown as itself.
+/// be shown as itself. Nor does it hold control characters: whoever may write to etcd chose it, and
+/// it is shown on the terminal of whoever makes the backups.
 fn type_of(key: &[u8]) -> Option<&str> {
     const ROOT: &[u8] = b"/registry/";
     let rest = key.strip_prefix(ROOT)?;
@@ -55,7 +56,8 @@ fn type_of(key: &[u8]) -> Option<&str> {
         first
     };
     let name = std::str::from_utf8(&key[..ROOT.len() + end]);
-    name.ok().filter(|_| end <= 253)
+    name.ok()
+        .filter(|name| end <= 253 && !name.chars().any(char::is_control))
 }
 
 #[cfg(test)]
@@ -79,5 +81,8 @@ mod tests {
             assert_eq!(type_of(key.as_bytes()), None);
         }
         assert_eq!(type_of(b"/registry/\xFF/x"), None, "not text");
+        for forged in ["/registry/\x1b[2J/x", "/registry/a\nlive ok/x"] {
+            assert_eq!(type_of(forged.as_bytes()), None, "{forged:?}");
+        }
     }
 }

@@ -38,7 +38,7 @@ impl Draft<'_> {
     /// Makes the bytes durable and gives the file its name.
     ///
     /// # Errors
-    /// [`Error::Exists`] where the name is taken, else [`Error::Write`].
+    /// [`Error::Exists`] where the name is taken, else [`Error::Write`]; the file is then not there.
     pub fn publish(self, name: &str) -> Result<(), Error> {
         let directory = self.directory;
         rustix::fs::fsync(&self.file).map_err(|errno| directory.unwritable(name, errno))?;
@@ -48,7 +48,10 @@ impl Draft<'_> {
             },
             other => directory.unwritable(name, other),
         })?;
-        directory.sync()
+        directory.sync().inspect_err(|_| {
+            // the caller was told that it is not there; what failed is the news, not this
+            let _ = rustix::fs::unlinkat(&directory.fd, name, AtFlags::empty());
+        })
     }
 
     fn link(&self, name: &str) -> Result<(), Errno> {

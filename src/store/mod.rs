@@ -60,6 +60,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Its path leads somewhere else by now.
+    #[error("nothing was kept, since nobody would find it in {}", path.display())]
+    Moved {
+        /// The path.
+        path: PathBuf,
+        /// Where it leads.
+        source: io::Error,
+    },
     /// Another process holds the directory's lock.
     #[error("another job holds the lock of {}", path.display())]
     Locked {
@@ -77,7 +85,8 @@ impl Error {
         match self {
             Error::Open { source, .. }
             | Error::Read { source, .. }
-            | Error::Write { source, .. } => Errno::from_io_error(source),
+            | Error::Write { source, .. }
+            | Error::Moved { source, .. } => Errno::from_io_error(source),
             Error::Exists { .. } | Error::Locked { .. } => None,
         }
     }
@@ -120,6 +129,24 @@ impl Directory {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes sure that whoever looks at the path sees what is written here: the directory can be
+    /// renamed, or another file system mounted over it, while a job runs.
+    ///
+    /// # Errors
+    /// [`Error::Moved`] where the path leads to no directory or to another one.
+    pub fn require_at_its_path(&self) -> Result<(), Error> {
+        let open = rustix::fs::fstat(&self.fd).map_err(|errno| self.unusable(errno))?;
+        let elsewhere = match rustix::fs::stat(&self.path) {
+            Ok(now) if (now.st_dev, now.st_ino) == (open.st_dev, open.st_ino) => return Ok(()),
+            Ok(_) => io::Error::other("it is another directory than when the job began"),
+            Err(errno) => errno.into(),
+        };
+        Err(Error::Moved {
+            path: self.path.clone(),
+            source: elsewhere,
+        })
     }
 
     /// The space of its file system.

@@ -52,6 +52,27 @@ fn a_dropped_draft_leaves_nothing() {
 }
 
 #[test]
+fn a_file_whose_name_cannot_be_made_durable_does_not_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    // files can be made through such a handle, but it cannot be synced
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = Directory {
+        fd: rustix::fs::open(dir.path(), flags, Mode::empty()).unwrap(),
+        path: dir.path().into(),
+    };
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    for draft in [
+        directory.draft(),
+        directory.named_draft(flags, Mode::RUSR | Mode::WUSR),
+    ] {
+        let error = draft.unwrap().publish("a").unwrap_err();
+        assert_eq!(error.errno(), Some(Errno::BADF), "{error}");
+        assert!(!dir.path().join("a").exists());
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_file_is_never_overwritten() {
     each_draft(|dir, directory, draft| {
         std::fs::File::create(dir.join("a"))
