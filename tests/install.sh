@@ -93,7 +93,7 @@ private_apt() {
     command -v apt-get >/dev/null || fail "there is no apt-get to fetch etcd with" "Unpack the etcd releases that the head of this script names below $etcd_dir yourself."
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     uri=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 2>/dev/null | awk -v c="$codename" '$1 == c { print $2; exit }')
-    uri=${uri:-http://deb.debian.org/debian}
+    [ -n "$uri" ] || fail "apt knows no source of the release ${codename:-?}" "Add the Debian mirror of this host to /etc/apt/sources.list.d."
     mkdir -p "$work"/apt/{lists/partial,cache/archives/partial,etc,state}
     touch "$work/apt/state/status"
     cat >"$work/apt/apt.conf" <<CONF
