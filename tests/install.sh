@@ -86,13 +86,20 @@ place() {
     whole "$name" "$@"
 }
 
+# mirror RELEASE: where this host's apt gets that release from
+mirror() {
+    apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 2>/dev/null | awk -v c="$1" '$1 == c { print $2; exit }'
+}
+
 # private_apt: apt with lists of its own, so that the system never learns of other suites
 private_apt() {
     [ ! -e "$work/apt/ready" ] || return 0
     local codename uri signed=/usr/share/keyrings/debian-archive-keyring.gpg
     command -v apt-get >/dev/null || fail "there is no apt-get to fetch etcd with" "Unpack the etcd releases that the head of this script names below $etcd_dir yourself."
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-    uri=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 2>/dev/null | awk -v c="$codename" '$1 == c { print $2; exit }')
+    uri=$(mirror "$codename")
+    # the lists may have been cleaned away, as they are in most images
+    [ -n "$uri" ] || { apt-get -qq update && uri=$(mirror "$codename"); }
     [ -n "$uri" ] || fail "apt knows no source of the release ${codename:-?}" "Add the Debian mirror of this host to /etc/apt/sources.list.d."
     mkdir -p "$work"/apt/{lists/partial,cache/archives/partial,etc,state}
     touch "$work/apt/state/status"

@@ -37,6 +37,9 @@ done
 if [ ! -e "$base/ready" ]; then
     mkdir -p "$base"
     uri=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 2>/dev/null | awk '$1 == "bookworm" { print $2; exit }')
+    # the lists may have been cleaned away, as they are in most images
+    [ -n "$uri" ] || { apt-get -qq update && uri=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 2>/dev/null | awk '$1 == "bookworm" { print $2; exit }'); }
+    [ -n "$uri" ] || fail "apt knows no source of bookworm"
     debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps,libpam-systemd bookworm "$root" \
         "$uri" >"$base/debootstrap.log" || fail "debootstrap: see $base/debootstrap.log"
     touch "$base/ready"
