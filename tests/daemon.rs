@@ -270,7 +270,8 @@ fn every_minute_means_on_the_minute_and_idle_costs_next_to_nothing() {
     wait_for("two ticks", Duration::from_mins(3), || {
         daemon.listen();
         made = node.manifests().len();
-        (made == 2).then_some(())
+        // a third may have been made where the machine let this test wait
+        (made >= 2).then_some(())
     });
     daemon.hear("STATUS=newest verified backup");
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.running.pid())).unwrap();

@@ -28,10 +28,6 @@ pub(super) async fn receive(
         path: directory.path().into(),
         source,
     };
-    let mut first = Vec::with_capacity(BUFFER);
-    if let Some(bytes) = stream.next().await? {
-        first.extend_from_slice(bytes);
-    }
     require_room(config, directory, stream.announced())?;
     let mut spool = Spool::new(draft.file()?);
     spool.reserve(stream.announced()).map_err(failed)?;
@@ -46,7 +42,7 @@ pub(super) async fn receive(
         }
         Ok(spool.finish())
     });
-    let forwarded = forward(stream, first, (full, to_fill), run);
+    let forwarded = forward(stream, (full, to_fill), run);
     let (received, written) = tokio::join!(forwarded, writer);
     // where the disk failed, the stream only ended because of it
     let written = written?.map_err(failed)?;
@@ -57,7 +53,6 @@ pub(super) async fn receive(
 /// Hands the stream's bytes to the writer in large buffers, to the end or until the writer is gone.
 async fn forward(
     stream: &mut SnapshotStream,
-    mut buffer: Vec<u8>,
     (full, mut empty): (mpsc::Sender<Vec<u8>>, mpsc::Receiver<Vec<u8>>),
     run: &Run<'_>,
 ) -> Result<(), Error> {
@@ -67,7 +62,8 @@ async fn forward(
         received: 0,
         announced,
     };
-    let mut total = buffer.len() as u64;
+    let mut buffer = Vec::with_capacity(BUFFER);
+    let mut total = 0;
     while let Some(bytes) = stream.next().await? {
         total += bytes.len() as u64;
         if buffer.len() + bytes.len() > BUFFER {

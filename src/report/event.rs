@@ -26,7 +26,7 @@ pub const TABLE: [(&str, &str); 9] = [
     (BACKUP_FAILED, "a run ended without a verified backup"),
     (ATTEMPT_FAILED, "one attempt failed; another follows"),
     (RUN_SKIPPED, "runs were skipped or missed"),
-    (PRUNED, "backups were pruned"),
+    (PRUNED, "backups were pruned (no version does so yet)"),
     (CA_COPIED, "a CA was copied"),
     (CONFIGURATION_REFUSED, "a configuration was refused"),
     (CONFIGURATION_LOADED, "a changed configuration is in force"),
@@ -36,6 +36,14 @@ pub const TABLE: [(&str, &str); 9] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_readme_lists_every_event() {
+        let readme = include_str!("../../README.md");
+        for (id, meaning) in TABLE {
+            assert!(readme.contains(&format!("| `{id}` | {meaning} |")), "{id}");
+        }
+    }
 
     #[test]
     fn every_id_is_one_of_its_own_in_the_journals_form() {
