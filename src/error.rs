@@ -99,6 +99,11 @@ pub enum Error {
         /// Where it is damaged.
         source: Damage,
     },
+    /// A backup that is not proven cannot be vouched for.
+    #[error(
+        "backup {0} cannot be accepted: it is not verified, or no longer stands up to its proof"
+    )]
+    NotSound(String),
     /// The endpoints are those of different clusters.
     #[error("the endpoints belong to {0} different clusters")]
     MixedClusters(usize),
@@ -195,6 +200,9 @@ impl Error {
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
                 return store_hint(error);
             }
+            Error::Catalog(catalog::Error::Unreadable { .. }) => {
+                "Choose another backup with: hypercloud-etcd list"
+            }
             Error::Catalog(catalog::Error::NotFound { .. }) => {
                 "See what there is with: hypercloud-etcd list"
             }
@@ -205,6 +213,7 @@ impl Error {
                 "The member's own database may be damaged. Compare the members with: etcdctl endpoint hashkv --cluster"
             }
             Error::Unsound { .. } => "Choose another backup with: hypercloud-etcd list",
+            Error::NotSound(_) => "See which are good with: hypercloud-etcd list",
             Error::MixedClusters(_) => "Name only members of one cluster in etcd.endpoints.",
             Error::Members(failures) => return failures.iter().find_map(Error::hint),
             Error::Space { .. } => {
@@ -233,14 +242,16 @@ impl Error {
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
             Error::Catalog(catalog::Error::NotFound { .. }) | Error::Usage(_) => ExitCode::Usage,
+            Error::Catalog(catalog::Error::Unreadable { .. }) => ExitCode::Io,
             Error::Catalog(catalog::Error::Write { source, .. }) | Error::Spool { source, .. } => {
                 io_code(source, ExitCode::Io)
             }
             Error::Read { source, .. } => io_code(source, ExitCode::Io),
             Error::Create { source, .. } => io_code(source, ExitCode::CannotCreate),
-            Error::Trailer { .. } | Error::Damaged { .. } | Error::Unsound { .. } => {
-                ExitCode::Verification
-            }
+            Error::Trailer { .. }
+            | Error::Damaged { .. }
+            | Error::Unsound { .. }
+            | Error::NotSound(_) => ExitCode::Verification,
             Error::Members(failures) => {
                 let is_damage = |failure: &&Error| failure.exit_code() == ExitCode::Verification;
                 let worst = failures.iter().find(is_damage).or(failures.first());

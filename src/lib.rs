@@ -35,6 +35,8 @@ pub mod pki;
 pub mod catalog;
 pub mod report;
 
+pub mod anomaly;
+
 // what the operator wants, and what can go wrong
 pub mod config;
 pub mod error;

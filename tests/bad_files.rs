@@ -813,18 +813,6 @@ const FORGERIES: &[Forgery] = &[
         "it is not a manifest",
     ),
     (
-        "nested inside a field",
-        |path, text| {
-            let deep = format!(
-                "{{\"more\": {}{},",
-                "[".repeat(200_000),
-                "]".repeat(200_000)
-            );
-            rewrite(path, &text.replacen('{', &deep, 1));
-        },
-        "recursion limit",
-    ),
-    (
         "a link",
         |path, text| {
             let real = path.with_extension("real");
@@ -895,6 +883,49 @@ fn a_manifest_that_cannot_be_trusted_is_named_and_hides_no_other() {
             .expect_success()
             .json();
         assert_eq!(latest["id"], middle, "{why}");
+    }
+}
+
+#[test]
+fn damage_that_a_list_passes_over_is_named_by_whoever_needs_that_manifest() {
+    let (host, [newest, middle, oldest]) = three();
+    let path = manifest(&host, &newest);
+    let name = path.to_str().unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let deep = format!(
+        "{{\"more\": {}{},",
+        "[".repeat(200_000),
+        "]".repeat(200_000)
+    );
+    for (why, forged, said) in [
+        (
+            "nested without end",
+            text.replacen('{', &deep, 1),
+            "recursion limit",
+        ),
+        (
+            "a type that has no count",
+            text.replacen("\"keys\": ", "\"keys\": -", 1),
+            "it is damaged",
+        ),
+    ] {
+        assert_ne!(forged, text);
+        rewrite(&path, &forged);
+        let list = host.run(&["list"]).expect_success();
+        for id in [&newest, &middle, &oldest] {
+            assert!(list.stdout.contains(id.as_str()), "{why}: {list}");
+        }
+        // no other backup is taken for the latest in silence
+        let latest = told(host.run(&["show", "latest"]), 74);
+        assert!(
+            latest.stderr.contains(name) && latest.stderr.contains(said),
+            "{why}: {latest}"
+        );
+        let all = host.run(&["verify", "--all"]).expect_code(65);
+        assert!(
+            all.stdout.contains(name) && all.stdout.contains(said),
+            "{why}: {all}"
+        );
     }
 }
 

@@ -48,6 +48,9 @@ mod golden_facts;
 mod live_hash;
 /// Auth: without or with a wrong login the error says so; with the right one a backup is made.
 mod login;
+/// A store that lost its keys makes a suspect backup, and nothing is pruned until somebody accepts it.
+mod suspect;
+
 /// Clusters: who is asked first, who stands in, and who is named as corrupt.
 mod members;
 /// Every way in which TLS and endpoints can be wrong is told by name, with what to do.

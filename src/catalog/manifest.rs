@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::id::BackupId;
@@ -51,6 +52,18 @@ pub struct Manifest {
     /// What of the CA's files was not kept, or is doubtful, a sentence each.
     #[serde(default)]
     pub pki_problems: Vec<String>,
+    /// What was unlike the last good backup when this one was made, a sentence each.
+    #[serde(default)]
+    pub suspicions: Vec<String>,
+    /// When somebody said that this is how the cluster is meant to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Timestamp>,
+    /// When somebody accepted a later one instead: it holds nothing any more, and never counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<Timestamp>,
+    /// The last time that the stored bytes were proven again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_verified: Option<Reproof>,
     /// When the backup began (RFC 3339, UTC).
     pub started: Timestamp,
     /// When it was proven (RFC 3339, UTC).
@@ -141,34 +154,25 @@ pub enum Outcome {
     Skipped,
 }
 
+/// What came of proving a stored backup again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reproof {
+    /// When.
+    pub at: Timestamp,
+    /// Whether the snapshot is what it was when it was made.
+    pub result: Outcome,
+    /// What was found, a sentence each; what concerns the copies of the CA leaves the result alone.
+    pub problems: Vec<String>,
+}
+
 impl Manifest {
     /// Reads a manifest that was found under `name`.
     ///
     /// # Errors
     /// A sentence, where it is not one, is of a newer format, or names a file that is not its own.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
-        let Format { format } = serde_json::from_slice(bytes)
-            .map_err(|error| format!("it is not a manifest: {error}"))?;
-        if format != FORMAT {
-            return Err(format!(
-                "it is of format {format}; this version reads format {FORMAT}"
-            ));
-        }
-        let manifest: Manifest =
-            serde_json::from_slice(bytes).map_err(|error| format!("it is damaged: {error}"))?;
-        if manifest.id.manifest_name() != name {
-            return Err(format!("it belongs to another backup, {}", manifest.id));
-        }
-        if manifest.file != manifest.id.data_name() {
-            return Err(format!(
-                "it names the file {:?}, which is not its own",
-                manifest.file
-            ));
-        }
+        let manifest = read(bytes, |manifest: &Manifest| manifest.format)?;
+        check_names(name, &manifest.id, &manifest.file)?;
         Ok(manifest)
     }
 
@@ -182,15 +186,47 @@ impl Manifest {
         Ok(json)
     }
 
-    /// Whether the cluster could be restored from it, by all that is known.
-    #[must_use]
-    pub fn is_good(&self) -> bool {
-        self.verified
-    }
-
     /// The result of one proof.
     #[must_use]
     pub fn proof(&self, proof: Proof) -> Option<&Step> {
         self.verification.iter().find(|step| step.step == proof)
     }
+}
+
+/// Reads a manifest, or as much of it as the type holds; one of another format is none.
+pub(super) fn read<T: DeserializeOwned>(
+    bytes: &[u8],
+    format: impl Fn(&T) -> u32,
+) -> Result<T, String> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let result = serde_json::from_slice(bytes);
+    // a file of another format need not have the same fields
+    let format = if let Ok(manifest) = &result {
+        format(manifest)
+    } else {
+        let minimal = serde_json::from_slice::<Format>(bytes);
+        minimal
+            .map_err(|error| format!("it is not a manifest: {error}"))?
+            .format
+    };
+    if format != FORMAT {
+        return Err(format!(
+            "it is of format {format}; this version reads format {FORMAT}"
+        ));
+    }
+    result.map_err(|error| format!("it is damaged: {error}"))
+}
+
+/// Whether a manifest that was found under `name` is about this backup, and names its own file.
+pub(super) fn check_names(name: &str, id: &BackupId, file: &str) -> Result<(), String> {
+    if id.manifest_name() != name {
+        return Err(format!("it belongs to another backup, {id}"));
+    }
+    if file != id.data_name() {
+        return Err(format!("it names the file {file:?}, which is not its own"));
+    }
+    Ok(())
 }

@@ -6,23 +6,25 @@
 //! there by hand.
 
 mod id;
+mod listing;
 mod manifest;
 mod removal;
 mod selector;
+mod standing;
+mod summary;
 
 pub use id::BackupId;
-pub use manifest::{FORMAT, Manifest, Outcome, Proof, Source, Step, Stored, Trigger};
+pub use listing::{Listing, Memory};
+pub use manifest::{FORMAT, Manifest, Outcome, Proof, Reproof, Source, Step, Stored, Trigger};
 pub use removal::Leftovers;
 pub use selector::{NotFound, Selector};
+pub use summary::Summary;
 
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 
 use crate::store::{self, Directory, Draft};
-
-/// Bytes that a manifest may have.
-const MANIFEST_LIMIT: u64 = 4 << 20;
 
 /// What the catalog refuses.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,14 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// A manifest could not be read.
+    #[error("the manifest {} cannot be used", path.display())]
+    Unreadable {
+        /// The manifest.
+        path: PathBuf,
+        /// Why, in a sentence.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// No single backup fits.
     #[error("there is no such backup in {}", path.display())]
@@ -54,15 +64,6 @@ pub struct Catalog<'d> {
     directory: &'d Directory,
 }
 
-/// All that a directory holds of ours.
-#[derive(Debug, Default)]
-pub struct Listing {
-    /// The backups, newest first.
-    pub backups: Vec<Manifest>,
-    /// Manifests that cannot be read: each one's path, and why.
-    pub unreadable: Vec<(PathBuf, String)>,
-}
-
 impl<'d> Catalog<'d> {
     /// The catalog of a directory.
     #[must_use]
@@ -70,90 +71,29 @@ impl<'d> Catalog<'d> {
         Catalog { directory }
     }
 
-    /// Reads every manifest.
-    ///
-    /// # Errors
-    /// [`Error::Store`] where the directory cannot be read; a single manifest never fails it.
-    pub fn list(&self) -> Result<Listing, Error> {
-        let mut listing = Listing::default();
-        for name in self.directory.names()? {
-            if BackupId::in_name(&name, "etcd-", ".json").is_none() {
-                continue;
-            }
-            match self.manifest(&name) {
-                Ok(manifest) => listing.backups.push(manifest),
-                Err(why) => listing
-                    .unreadable
-                    .push((self.directory.path().join(name), why)),
-            }
-        }
-        // what the manifest says, never a file's date; the id decides where a clock was set back
-        listing
-            .backups
-            .sort_by(|a, b| (b.started, &b.id).cmp(&(a.started, &a.id)));
-        listing.unreadable.sort();
-        Ok(listing)
-    }
-
-    /// What [`Catalog::list`] finds, without the backups whose snapshot is not there in its full
-    /// size: these are among what cannot be read. No byte of a snapshot is looked at.
-    ///
-    /// # Errors
-    /// Those of [`Catalog::list`].
-    pub fn list_present(&self) -> Result<Listing, Error> {
-        let mut listing = self.list()?;
-        for backup in std::mem::take(&mut listing.backups) {
-            let name = backup.id.manifest_name();
-            match self.presence(&backup) {
-                Ok(()) => listing.backups.push(backup),
-                // one that is removed just now goes manifest first
-                Err(_) if !self.directory.contains(&name) => {}
-                Err(why) => listing
-                    .unreadable
-                    .push((self.directory.path().join(name), why)),
-            }
-        }
-        listing.unreadable.sort();
-        Ok(listing)
-    }
-
-    fn presence(self, backup: &Manifest) -> Result<(), String> {
-        let file = self.directory.file(&backup.file);
-        let why = |error: &dyn std::fmt::Display| format!("its snapshot is lost: {error}");
-        let metadata = match file {
-            Ok(file) => file.metadata().map_err(|error| why(&error))?,
-            Err(store::Error::Read { source, .. }) => return Err(why(&source)),
-            Err(error) => return Err(why(&error)),
-        };
-        let (has, says) = (metadata.len(), backup.stored.size);
-        if has == says {
-            Ok(())
-        } else {
-            Err(format!("its snapshot has {has} bytes instead of {says}"))
-        }
-    }
-
-    fn manifest(self, name: &str) -> Result<Manifest, String> {
-        let bytes = self
-            .directory
-            .read(name, MANIFEST_LIMIT)
-            .map_err(|error| match error {
-                store::Error::Read { source, .. } => source.to_string(),
-                other => other.to_string(),
-            })?;
-        Manifest::parse(name, &bytes)
-    }
-
     /// The one backup that a selector names.
     ///
     /// # Errors
     /// [`Error::NotFound`] where none or several fit.
     pub fn find(&self, selector: &Selector) -> Result<Manifest, Error> {
-        let backups = self.list()?.backups;
-        let found = selector.pick(&backups);
-        found.cloned().map_err(|source| Error::NotFound {
+        let not_found = |source| Error::NotFound {
             path: self.directory.path().into(),
             source,
+        };
+        let backups = self.summaries()?.backups;
+        let found = selector.pick(&backups).map_err(not_found)?;
+        self.read(&found.id)
+    }
+
+    /// The manifest of a backup as it is now.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`], also where there is no such backup (any more).
+    pub fn read(&self, id: &BackupId) -> Result<Manifest, Error> {
+        let name = id.manifest_name();
+        self.manifest(&name).map_err(|why| Error::Unreadable {
+            path: self.directory.path().join(name),
+            source: why.into(),
         })
     }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 use super::id;
-use super::manifest::Manifest;
+use super::summary::Summary;
 
 /// What the operator asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Selector {
     ///
     /// # Errors
     /// [`NotFound`], where none or several fit.
-    pub fn pick<'m>(&self, newest_first: &'m [Manifest]) -> Result<&'m Manifest, NotFound> {
+    pub fn pick<'m>(&self, newest_first: &'m [Summary]) -> Result<&'m Summary, NotFound> {
         let none = || NotFound::None(self.to_string(), newest_first.len());
         match self {
             Selector::Latest(back) => newest_first.get(*back).ok_or_else(none),
@@ -99,11 +99,11 @@ impl Selector {
                 .ok_or_else(none),
             Selector::Revision(revision) => newest_first
                 .iter()
-                .find(|backup| backup.facts.revision <= *revision)
+                .find(|backup| backup.revision <= *revision)
                 .ok_or_else(none),
             Selector::Id(prefix) => {
-                let fitting = |backup: &&Manifest| backup.id.to_string().starts_with(prefix);
-                let found: Vec<&Manifest> = newest_first.iter().filter(fitting).collect();
+                let fitting = |backup: &&Summary| backup.id.to_string().starts_with(prefix);
+                let found: Vec<&Summary> = newest_first.iter().filter(fitting).collect();
                 match found[..] {
                     [] => Err(none()),
                     [one] => Ok(one),

@@ -55,6 +55,10 @@ pub(crate) fn manifest(id: &str, revision: u64) -> Manifest {
         contradicting_members: Vec::new(),
         pki: Some(copies(sha256)),
         pki_problems: Vec::new(),
+        suspicions: Vec::new(),
+        accepted: None,
+        released: None,
+        last_verified: None,
         started: id.time(),
         finished: id.time(),
         tool_version: "0".into(),
@@ -347,4 +351,144 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_summary_says_what_its_manifest_says() {
+    let mut backup = manifest("20261122T060000Z", 7);
+    backup.suspicions = vec!["keys are gone".into()];
+    backup.released = Some(backup.started);
+    backup.last_verified = Some(Reproof {
+        at: backup.started,
+        result: Outcome::Failed,
+        problems: vec!["the file is cut".into()],
+    });
+    let name = backup.id.manifest_name();
+    let summary = Summary::parse(&name, &backup.to_json().unwrap()).unwrap();
+    assert_eq!(summary, Summary::from(backup));
+    for json in ["", "{}", "[]", "{\"format\": 2}", "{\"format\": 1}"] {
+        let why = Manifest::parse(&name, json.as_bytes()).unwrap_err();
+        assert_eq!(Summary::parse(&name, json.as_bytes()).unwrap_err(), why);
+    }
+}
+
+#[test]
+fn what_a_backup_is_worth() {
+    let failed = |result| Reproof {
+        at: "2026-11-22T06:00:00Z".parse().unwrap(),
+        result,
+        problems: Vec::new(),
+    };
+    let now = Some("2026-11-22T06:00:00Z".parse().unwrap());
+    // good, sound, suspect, held
+    type Worth = (bool, bool, bool, bool);
+    type Case = (fn(&mut Manifest), Worth);
+    let cases: [Case; 4] = [
+        (|_| {}, (true, true, false, false)),
+        (|b| b.verified = false, (false, false, false, false)),
+        (|b| b.suspicions.push("x".into()), (false, true, true, true)),
+        (|b| b.pinned = true, (true, true, false, false)),
+    ];
+    let worth = |b: &Manifest| (b.is_good(), b.is_sound(), b.is_suspect(), b.is_held());
+    for (number, (change, expected)) in cases.into_iter().enumerate() {
+        let mut backup = manifest("20261122T060000Z", 7);
+        change(&mut backup);
+        assert_eq!(worth(&backup), expected, "{number}");
+    }
+    let mut backup = manifest("20261122T060000Z", 7);
+    backup.suspicions = vec!["x".into()];
+    backup.released = now;
+    assert_eq!(worth(&backup), (false, true, true, false), "released");
+    backup.accepted = now;
+    assert_eq!(worth(&backup), (true, true, false, false), "accepted");
+    backup.last_verified = Some(failed(Outcome::Failed));
+    assert_eq!(worth(&backup), (false, false, false, false), "decayed");
+    backup.last_verified = Some(failed(Outcome::Passed));
+    assert_eq!(worth(&backup), (true, true, false, false), "it came back");
+}
+
+#[test]
+fn the_measure_is_the_newest_good_backup_that_is_there() {
+    let (dir, directory) = directory();
+    let catalog = Catalog::of(&directory);
+    assert!(catalog.newest_good().unwrap().is_none());
+    for hour in 1..=5 {
+        let mut backup = manifest(&format!("20261122T0{hour}0000Z"), 1);
+        backup.verified = hour != 5;
+        backup.suspicions = if hour == 4 {
+            vec!["x".into()]
+        } else {
+            Vec::new()
+        };
+        publish(&directory, &backup).unwrap();
+    }
+    let found = || Some(catalog.newest_good().unwrap()?.id.to_string());
+    assert_eq!(found().as_deref(), Some("20261122T030000Z"));
+    // neither a file's date nor a snapshot that is cut makes a measure
+    let at = |name: &str| dir.path().join(name);
+    let old = std::fs::File::options()
+        .write(true)
+        .open(at("etcd-20261122T010000Z.json"));
+    old.unwrap()
+        .set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_hours(1 << 20))
+        .unwrap();
+    let cut = std::fs::File::options()
+        .write(true)
+        .open(at("etcd-20261122T030000Z.db"));
+    cut.unwrap().set_len(3).unwrap();
+    assert_eq!(found().as_deref(), Some("20261122T020000Z"));
+    std::fs::remove_file(at("etcd-20261122T020000Z.db")).unwrap();
+    assert_eq!(found().as_deref(), Some("20261122T010000Z"));
+}
+
+#[test]
+fn what_is_remembered_is_what_is_there() {
+    let (dir, directory) = directory();
+    let catalog = Catalog::of(&directory);
+    let mut memory = Memory::default();
+    let ids = |memory: &mut Memory| -> Vec<(String, bool)> {
+        let listing = catalog.present(memory).unwrap();
+        let backups = listing.backups.iter();
+        backups.map(|b| (b.id.to_string(), b.pinned)).collect()
+    };
+    let (first, second) = ("20261122T060000Z", "20261122T070000Z");
+    let mut backup = manifest(first, 1);
+    publish(&directory, &backup).unwrap();
+    assert_eq!(ids(&mut memory), [(first.to_owned(), false)]);
+    backup.pinned = true;
+    catalog.amend(&backup).unwrap();
+    publish(&directory, &manifest(second, 1)).unwrap();
+    let both = [(second.to_owned(), false), (first.to_owned(), true)];
+    assert_eq!(ids(&mut memory), both);
+    assert_eq!(ids(&mut memory), both);
+    // a snapshot that shrinks is noticed, though its manifest stays as it was
+    let data = dir.path().join(manifest(second, 1).file);
+    std::fs::File::options()
+        .write(true)
+        .open(data)
+        .unwrap()
+        .set_len(1)
+        .unwrap();
+    assert_eq!(ids(&mut memory), [(first.to_owned(), true)]);
+    assert_eq!(catalog.present(&mut memory).unwrap().unreadable.len(), 1);
+    catalog.remove(&backup).unwrap();
+    assert!(ids(&mut memory).is_empty());
+}
+
+#[test]
+fn many_manifests_are_listed_in_order_and_each_once() {
+    let (_dir, directory) = directory();
+    let catalog = Catalog::of(&directory);
+    let mut id = BackupId::at("2026-01-01T00:00:00Z".parse().unwrap());
+    for _ in 0..600 {
+        id = id.following();
+        let backup = manifest(&id.to_string(), 1);
+        let draft = catalog.draft_of(&backup).unwrap();
+        draft.publish(&id.manifest_name()).unwrap();
+    }
+    let listed = catalog.summaries().unwrap();
+    assert_eq!((listed.backups.len(), listed.unreadable.len()), (600, 0));
+    let newest_first = |pair: &[Summary]| pair[0].started > pair[1].started;
+    assert!(listed.backups.windows(2).all(newest_first));
+    assert_eq!(listed.backups[0].id, id);
 }

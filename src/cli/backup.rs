@@ -13,7 +13,8 @@ use super::{Context, block_on, show};
 #[command(after_help = "\
 The snapshot is proven before it is called a backup: by the SHA-256 that etcd appends, by a walk
 over every page, and by the members' own hash of the keys. Exit code 65: it is kept, but not
-verified.
+verified. A backup that is proven but very unlike the last good one is kept and marked as suspect,
+which is told on standard error; the exit code is 0, and nothing is pruned until it is accepted.
 
 Example:
   hypercloud-etcd backup --json | jq -r .id")]
@@ -71,7 +72,11 @@ fn headline(manifest: &Manifest, path: &std::path::Path) -> String {
         manifest.facts.revision,
         path.display(),
     );
-    if manifest.verified {
+    if manifest.is_suspect() {
+        format!(
+            "SUSPECT: the backup of {size} at revision {revision} is proven and kept, but unlike the last good one: {path}"
+        )
+    } else if manifest.verified {
         format!("verified backup of {size} at revision {revision}: {path}")
     } else {
         format!("NOT VERIFIED: the backup of {size} at revision {revision} was kept in {path}")

@@ -1,7 +1,9 @@
 //! `hypercloud-etcd list`
 
+use std::path::PathBuf;
+
 use clap::Args;
-use hypercloud_etcd::catalog::Manifest;
+use hypercloud_etcd::catalog::Summary;
 use hypercloud_etcd::error::{Error, ExitCode};
 use hypercloud_etcd::jobs::look;
 use hypercloud_etcd::report::text;
@@ -23,13 +25,15 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<ExitCode, Error> {
         let config = context.config()?;
-        let listing = look::list(&config)?;
-        for (path, why) in &listing.unreadable {
-            tracing::warn!("the manifest {} is left out: {why}", path.display());
-        }
         if self.json {
+            let listing = look::manifests(&config)?;
+            tell_unreadable(&listing.unreadable);
             context.output.json(&listing.backups)?;
-        } else if listing.backups.is_empty() {
+            return Ok(ExitCode::Done);
+        }
+        let listing = look::list(&config)?;
+        tell_unreadable(&listing.unreadable);
+        if listing.backups.is_empty() {
             context.output.answer(&format!(
                 "there is no backup in {}\n",
                 config.backup.dir.display()
@@ -50,12 +54,21 @@ impl Arguments {
     }
 }
 
-fn row(backup: &Manifest, now: Timestamp) -> Vec<String> {
-    let mut state = vec![if backup.verified {
-        "verified"
-    } else {
-        "NOT VERIFIED"
+fn tell_unreadable(unreadable: &[(PathBuf, String)]) {
+    for (path, why) in unreadable {
+        tracing::warn!("the manifest {} is left out: {why}", path.display());
+    }
+}
+
+fn row(backup: &Summary, now: Timestamp) -> Vec<String> {
+    let mut state = vec![match (backup.verified, backup.decay()) {
+        (false, _) => "NOT VERIFIED",
+        (true, Some(_)) => "FAILED AGAIN",
+        (true, None) => "verified",
     }];
+    state.extend(backup.is_held().then_some("SUSPECT, holds pruning"));
+    state.extend((backup.is_suspect() && !backup.is_held()).then_some("SUSPECT"));
+    state.extend(backup.accepted.map(|_| "accepted"));
     state.extend(backup.pinned.then_some("pinned"));
     state.extend((!backup.contradicting_members.is_empty()).then_some("a member differs"));
     state.extend((!backup.pki_problems.is_empty()).then_some("CA in doubt"));
@@ -63,8 +76,8 @@ fn row(backup: &Manifest, now: Timestamp) -> Vec<String> {
         backup.id.to_string(),
         text::age(now.duration_since(backup.started)),
         text::size(backup.size),
-        backup.facts.revision.to_string(),
-        backup.facts.total_key.to_string(),
+        backup.revision.to_string(),
+        backup.total_key.to_string(),
         backup.source.etcd_version.clone(),
         state.join(", "),
     ]

@@ -1,5 +1,6 @@
 //! Everything that talks to a person: one file per command, its options and its run.
 
+mod accept;
 mod backup;
 mod check;
 mod daemon;
@@ -64,6 +65,7 @@ enum Command {
     Verify(verify::Arguments),
     Pin(pin::Pin),
     Unpin(pin::Unpin),
+    Accept(accept::Arguments),
     Status(status::Arguments),
     Check(check::Arguments),
     Schedule(schedule::Arguments),
@@ -117,6 +119,7 @@ pub(crate) fn main() -> process::ExitCode {
         Command::Verify(arguments) => arguments.run(&context),
         Command::Pin(arguments) => arguments.run(&context),
         Command::Unpin(arguments) => arguments.run(&context),
+        Command::Accept(arguments) => arguments.run(&context),
         Command::Status(arguments) => arguments.run(&context),
         Command::Check(arguments) => arguments.run(&context),
         Command::Schedule(arguments) => arguments.run(&context),

@@ -117,10 +117,39 @@ pub(super) fn manifest(backup: &Manifest, now: Timestamp) -> String {
             &format!("pki/{fingerprint}: {}", names.join(", ")),
         );
     }
+    standing(&mut text, backup);
     for problem in &backup.pki_problems {
         line(&mut text, "WARNING", problem);
     }
     text
+}
+
+/// What somebody has to decide, or has decided, and how it looked when it was last proven.
+fn standing(text: &mut String, backup: &Manifest) {
+    let id = &backup.id;
+    for suspicion in &backup.suspicions {
+        line(text, "SUSPECT", suspicion);
+    }
+    if let Some(accepted) = backup.accepted {
+        line(text, "accepted", &format!("{accepted:.0}"));
+    } else if let Some(released) = backup.released {
+        let told = format!("a later backup was accepted at {released:.0}; this one holds nothing");
+        line(text, "released", &told);
+    } else if backup.is_held() {
+        let told = format!("nothing is pruned until this is accepted: hypercloud-etcd accept {id}");
+        line(text, "hold", &told);
+    }
+    if backup.pinned {
+        line(text, "pinned", "no policy removes it");
+    }
+    if let Some(last) = &backup.last_verified {
+        let result = match last.result {
+            Outcome::Failed => "FAILED",
+            _ => "ok",
+        };
+        let told = [&[format!("{result} at {:.0}", last.at)][..], &last.problems].concat();
+        line(text, "proven", &told.join("; "));
+    }
 }
 
 /// Types that a person is shown; the largest.

@@ -1,6 +1,9 @@
 //! `hypercloud-etcd status`
 
+use std::fmt::Write as _;
+
 use clap::Args;
+use hypercloud_etcd::catalog::Memory;
 use hypercloud_etcd::error::{Error, ExitCode};
 use hypercloud_etcd::jobs::look;
 use hypercloud_etcd::report::{Status, text};
@@ -23,7 +26,7 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<ExitCode, Error> {
         let config = context.config()?;
-        let status = look::status(&config, context.now())?;
+        let status = look::status(&config, context.now(), &mut Memory::default())?;
         if self.json {
             context.output.json(&status)?;
         } else {
@@ -59,11 +62,12 @@ fn lines(status: &Status) -> String {
         ),
         None => "no verified backup".to_owned(),
     });
-    lines.push(format!(
-        "{}, {} verified",
-        text::counted(status.backups, "backup", "backups"),
-        status.verified
-    ));
+    lines.push(counts(status));
+    lines.extend(
+        status
+            .all_proven_since
+            .map(|since| format!("every backup was proven at {since:.0} or later")),
+    );
     lines.extend(
         status
             .next
@@ -85,4 +89,22 @@ fn lines(status: &Status) -> String {
         )
     }));
     lines.join("\n") + "\n"
+}
+
+fn counts(status: &Status) -> String {
+    let mut counts = format!(
+        "{}, {} verified",
+        text::counted(status.backups, "backup", "backups"),
+        status.verified
+    );
+    for (count, what) in [
+        (status.suspect, "suspect"),
+        (status.failed_again.len(), "no longer verified"),
+    ] {
+        if count > 0 {
+            // writing to a string does not fail
+            let _ = write!(counts, ", {count} {what}");
+        }
+    }
+    counts
 }

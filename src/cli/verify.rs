@@ -67,7 +67,7 @@ impl Arguments {
             output.step(&format!("proving {backup}"));
         };
         if self.all {
-            let listing = look::list(&config)?;
+            let listing = look::manifests(&config)?;
             let mut verdicts = Vec::new();
             for backup in &listing.backups {
                 one(backup.id.to_string());

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::kind::{
     ADDRESS, COMPRESSION, COUNT, DIRECTORY, DURATION, ENDPOINTS, FILE, FILES, FLAG, FLOOR, HOOK,
-    LIVE_HASH, NAME, POSITIVE, RECIPIENTS, SCHEDULE, SIZE, TIMEZONE,
+    LIVE_HASH, NAME, PERCENT, POSITIVE, RECIPIENTS, REVERIFY, SCHEDULE, SIZE, TIMEZONE, TYPES,
 };
 use super::problem::Severity;
 use super::value::{Item, Read};
@@ -25,6 +25,7 @@ pub(super) struct File {
     pub(super) etcd: Etcd,
     pub(super) backup: Backup,
     pub(super) pki: Pki,
+    pub(super) anomaly: Anomaly,
     retention: Retention,
     seal: Seal,
     pub(super) report: Report,
@@ -47,6 +48,15 @@ pub(super) struct Etcd {
 pub(super) struct Backup {
     pub(super) dir: PathBuf,
     pub(super) reserve: u64,
+    pub(super) reverify: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Anomaly {
+    pub(super) enabled: bool,
+    pub(super) max_fall: u32,
+    pub(super) min_keys: u32,
+    pub(super) ignore: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -174,10 +184,23 @@ pub(super) const KEYS: &[Key] = &[
         "The directory that holds the backups."),
     key!(backup.reserve, SIZE, "1GiB",
         "A backup that would leave less free space than this is refused."),
+    key!(backup.reverify, REVERIFY, "0 3 * * 0",
+        "When the daemon proves the stored backups again: a crontab line in the schedule's zone, or \
+         \"off\"."),
 
     key!(pki.files, FILES, ["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key"],
         "The files that are kept beside the backups, each time they change; the one called ca.crt, \
          or else the first, is the CA certificate."),
+
+    key!(anomaly.enabled, FLAG, true,
+        "Whether a backup that is very unlike the last good one is marked as suspect, and holds \
+         pruning until it is accepted."),
+    key!(anomaly.max_fall, PERCENT, 50,
+        "By how many per cent the keys, those of one type, or their bytes may fall."),
+    key!(anomaly.min_keys, COUNT, 50,
+        "Types with fewer keys than this are not looked at by themselves."),
+    key!(anomaly.ignore, TYPES, ["/registry/events", "/registry/leases", "/registry/masterleases", "/registry/pods", "/registry/jobs", "/registry/endpointslices", "/registry/minions", "/registry/csinodes", "/registry/certificatesigningrequests"],
+        "Types whose keys come and go by themselves, or that controllers make from others."),
 
     key!(retention.keep_last, COUNT, 24, "Keep this many of the newest backups."),
     key!(retention.keep_daily, COUNT, 7, "Keep one backup of each of this many days."),

@@ -108,6 +108,36 @@ pub(super) const FLOOR: Kind<u32> = kind("number", "a whole number from 1 to 100
     Ok(number(item, 1, 1_000_000)?)
 });
 
+pub(super) const PERCENT: Kind<u32> = kind("number", "a whole number from 1 to 100", |item| {
+    Ok(number(item, 1, 100)?)
+});
+
+pub(super) const TYPES: Kind<Vec<String>> = kind(
+    "list of types",
+    "a list of types as `show` names them, such as [\"/registry/events\"]",
+    |item| {
+        list(item, |text| match text {
+            name if name == "other" || name.starts_with("/registry/") => Ok(name.to_owned()),
+            _ => Err(Fault::new(
+                "neither begins with /registry/ nor is \"other\"",
+            )),
+        })
+    },
+);
+
+/// What a key says that switches something off.
+const OFF: &str = "off";
+
+pub(super) const REVERIFY: Kind<Option<String>> = kind(
+    "schedule",
+    "five crontab fields, such as \"0 3 * * 0\", a name such as \"@weekly\", or \"off\"",
+    |item| match (SCHEDULE.read)(item) {
+        Ok(schedule) => Ok(Some(schedule)),
+        Err(_) if text(item)? == OFF => Ok(None),
+        Err(faults) => Err(faults),
+    },
+);
+
 pub(super) const FILE: Kind<PathBuf> = kind("path", "the absolute path of a file", |item| {
     Ok(path(text(item)?)?)
 });

@@ -21,7 +21,7 @@ mod value;
 pub use problem::{Problem, Severity};
 
 use crate::schedule::Schedule;
-use crate::{etcd, pki, store};
+use crate::{anomaly, etcd, pki, store};
 
 /// A larger file is not a configuration.
 const LARGEST: u64 = 1 << 20;
@@ -41,6 +41,10 @@ pub struct Config {
     pub etcd: etcd::Settings,
     /// `[backup]`: where the backups go.
     pub backup: store::Settings,
+    /// `backup.reverify`: when the stored backups are proven again; `None`: never by itself.
+    pub reverify: Option<Schedule>,
+    /// `[anomaly]`: which backups are suspect.
+    pub anomaly: anomaly::Settings,
     /// `[pki]`: what is kept beside them.
     pub pki: pki::Settings,
     /// `[report]`: what is told, and when it is bad news.
@@ -176,10 +180,15 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Vec<Problem>> {
     if let (Err(fault), false) = (&schedule, reading.is_refused()) {
         reading.wrong("schedule", &fault.message, "", fault.hint.as_deref());
     }
+    // it has been read before; only the zone can be wrong, and that has been told
+    let reverify = file.backup.reverify.as_deref();
+    let reverify = reverify.map(|text| kind::schedule(text, &file.timezone));
     let refused = reading.is_refused();
     let problems = reading.problems(text);
-    match schedule {
-        Ok(schedule) if !refused => Ok(compose(path, file, schedule, problems)),
+    match (schedule, reverify.transpose()) {
+        (Ok(schedule), Ok(reverify)) if !refused => {
+            Ok(compose(path, file, (schedule, reverify), problems))
+        }
         _ => Err(problems),
     }
 }
@@ -248,7 +257,12 @@ fn check_login(reading: &mut document::Reading) {
     }
 }
 
-fn compose(path: &Path, file: file::File, schedule: Schedule, warnings: Vec<Problem>) -> Config {
+fn compose(
+    path: &Path,
+    file: file::File,
+    (schedule, reverify): (Schedule, Option<Schedule>),
+    warnings: Vec<Problem>,
+) -> Config {
     let file::Etcd {
         username,
         password_file,
@@ -278,6 +292,13 @@ fn compose(path: &Path, file: file::File, schedule: Schedule, warnings: Vec<Prob
         backup: store::Settings {
             dir: file.backup.dir,
             reserve: file.backup.reserve,
+        },
+        reverify,
+        anomaly: anomaly::Settings {
+            enabled: file.anomaly.enabled,
+            max_fall: file.anomaly.max_fall,
+            min_keys: file.anomaly.min_keys,
+            ignore: file.anomaly.ignore,
         },
         pki: pki::Settings {
             files: file.pki.files,

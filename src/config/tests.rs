@@ -82,6 +82,10 @@ fn an_empty_file_means_the_documented_defaults() {
     assert_eq!(config.etcd.live_hash, etcd::LiveHash::Auto);
     assert_eq!(config.backup.dir, Path::new("/mnt/backup"));
     assert_eq!(config.backup.reserve, 1 << 30);
+    let reverify = config.reverify.expect("a schedule");
+    assert_eq!((reverify.text(), reverify.timezone()), ("0 3 * * 0", "UTC"));
+    assert_eq!((config.anomaly.max_fall, config.anomaly.min_keys), (50, 50));
+    assert!(config.anomaly.enabled && config.anomaly.ignore.len() == 9);
     assert_eq!(
         config.pki.files,
         [
@@ -115,8 +119,21 @@ fn every_key_stands_once_and_its_table_is_in_one_piece() {
     let tables: Vec<&str> = file::tables().collect();
     assert_eq!(
         tables,
-        ["etcd", "backup", "pki", "retention", "seal", "report"]
+        [
+            "etcd",
+            "backup",
+            "pki",
+            "anomaly",
+            "retention",
+            "seal",
+            "report"
+        ]
     );
+}
+
+/// A value without its line breaks.
+fn words(value: &str) -> String {
+    value.split_whitespace().collect()
 }
 
 #[test]
@@ -140,7 +157,8 @@ fn the_installed_default_holds_exactly_the_keys_that_work_with_their_defaults() 
     for ((table, name, value), key) in held.into_iter().zip(known) {
         assert_eq!((table, name), (key.table, key.name));
         assert!(
-            key.default.is_none_or(|default| default == value),
+            key.default
+                .is_none_or(|default| words(default) == words(value)),
             "{name}: {value}"
         );
     }
@@ -221,7 +239,7 @@ fn values_of_every_kind_are_read() {
 }
 
 const A_DURATION: &str = r#"a duration above zero, such as "30s" or "1h 30m""#;
-const TOP: &str = "schedule, timezone, catch_up, jitter, etcd, backup, pki, report";
+const TOP: &str = "schedule, timezone, catch_up, jitter, etcd, backup, pki, anomaly, report";
 const ETCD: &str = "endpoints, ca_file, cert_file, key_file, username, password_file, \
                     connect_timeout, stall_timeout, live_hash";
 const A_SIZE: &str = r#"a size such as "1GiB", "500MB" or "0", or a number of bytes"#;
@@ -234,8 +252,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("frobnicate = 1", "line 1, column 1: frobnicate: unknown key; accepted: {}", TOP),
     ("stall_timeout = '1s'", "line 1, column 1: stall_timeout: unknown key; accepted: {}\n  hint: `stall_timeout` belongs in [etcd].", TOP),
     ("[etcd]\nschedule = '* * * * *'", "line 2, column 1: etcd.schedule: unknown key; accepted: {}\n  hint: `schedule` belongs at the top, before the first [table].", ETCD),
-    ("[backup]\nstal_timeout = '1s'", "line 2, column 1: backup.stal_timeout: unknown key; accepted: {}\n  hint: Did you mean `stall_timeout` in [etcd]?", "dir, reserve"),
-    ("[backup]\ntimezon = 'UTC'", "line 2, column 1: backup.timezon: unknown key; accepted: {}\n  hint: Did you mean `timezone` at the top, before the first [table]?", "dir, reserve"),
+    ("[backup]\nstal_timeout = '1s'", "line 2, column 1: backup.stal_timeout: unknown key; accepted: {}\n  hint: Did you mean `stall_timeout` in [etcd]?", "dir, reserve, reverify"),
+    ("[backup]\ntimezon = 'UTC'", "line 2, column 1: backup.timezon: unknown key; accepted: {}\n  hint: Did you mean `timezone` at the top, before the first [table]?", "dir, reserve, reverify"),
     ("[etcd]\ncert = '/a'", "line 2, column 1: etcd.cert: unknown key; accepted: {}\n  hint: Did you mean `cert_file`?", ETCD),
     ("[etc]\nx = 1", "line 1, column 2: etc: unknown key; accepted: {}\n  hint: Did you mean `etcd`?", TOP),
     ("[etcd]\npassword = 'hunter2'", "line 2, column 1: etcd.password: unknown key; accepted: {}\n  hint: Secrets do not stand in this file: write the password into a file of its own and name that with password_file in [etcd].", ETCD),

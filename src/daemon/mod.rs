@@ -11,12 +11,13 @@ mod signals;
 mod story;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::catalog::Memory;
 use crate::config::{self, Config, Severity};
 use crate::error::Error;
 use crate::jobs::look;
@@ -109,6 +110,8 @@ struct Daemon<'s> {
     clock: &'s dyn Fn() -> Timestamp,
     /// The backups, as they were when they were last looked at.
     seen: Result<Status, String>,
+    /// What was read of them, so that no beat reads it again.
+    memory: Arc<Mutex<Memory>>,
     /// Why the configuration on disk is not the one in force.
     refused: Option<String>,
     /// The tick for which it was told that the lock is held.
@@ -154,6 +157,7 @@ impl<'s> Daemon<'s> {
             systemd: setup.systemd,
             clock: setup.clock,
             seen: Err("they were not looked at yet".into()),
+            memory: Arc::default(),
             refused: None,
             told_busy: None,
         }
@@ -188,7 +192,13 @@ impl<'s> Daemon<'s> {
     /// Looks at the backups, beside the loop.
     async fn look(&mut self) {
         let (config, now) = (Arc::clone(&self.config), (self.clock)());
-        let look = tokio::task::spawn_blocking(move || look::status(&config, now));
+        let memory = Arc::clone(&self.memory);
+        let look = tokio::task::spawn_blocking(move || {
+            // a look that hangs keeps the memory; the next one goes without
+            let mut fresh = Memory::default();
+            let mut known = memory.try_lock().ok();
+            look::status(&config, now, known.as_deref_mut().unwrap_or(&mut fresh))
+        });
         self.seen = match tokio::time::timeout(LOOK, look).await {
             Ok(Ok(Ok(status))) => Ok(status),
             Ok(Ok(Err(error))) => Err(error.in_a_line()),

@@ -202,6 +202,10 @@ mod tests {
             }),
             backups: 1,
             verified: 1,
+            suspect: 0,
+            failed_again: Vec::new(),
+            hold: None,
+            all_proven_since: None,
             due: None,
             next: None,
             disk: Disk {

@@ -8,12 +8,14 @@ use jiff::Timestamp;
 use super::live::{self, Agreement};
 use super::receive::receive;
 use super::{blocking, lock, pki, scratch_in};
+use crate::anomaly;
 use crate::catalog::{
     self, BackupId, Catalog, Manifest, Outcome, Proof, Source, Step, Stored, Trigger,
 };
 use crate::config::Config;
 use crate::error::Error;
 use crate::etcd::{Client, Endpoint, LiveHash, MemberStatus, Survey};
+use crate::report::event;
 use crate::snapshot::{self, Digests, Inspection};
 use crate::store::{Directory, Draft};
 
@@ -66,8 +68,40 @@ pub async fn backup(config: &Config, run: &Run<'_>) -> Result<Manifest, Error> {
     let id = catalog.free_id(BackupId::at(started));
     let mut manifest = taken.manifest(id, run.trigger, started, (run.clock)());
     pki::keep(config, &directory, &mut manifest);
+    judge(config, catalog, &mut manifest);
     taken.publish(catalog, &manifest)?;
+    warn_of_suspicions(&manifest);
     Ok(manifest)
+}
+
+/// Notes what is unlike the last good backup. What is not proven counts for nothing anyway.
+fn judge(config: &Config, catalog: Catalog<'_>, manifest: &mut Manifest) {
+    if !manifest.verified {
+        return;
+    }
+    match catalog.newest_good() {
+        Ok(last_good) => {
+            manifest.suspicions = last_good.map_or_else(Vec::new, |last_good| {
+                anomaly::suspicions(&config.anomaly, &last_good, manifest)
+            });
+        }
+        Err(error) => tracing::warn!(
+            "the backup was not compared with the last good one: {}",
+            Error::from(error).in_a_line()
+        ),
+    }
+}
+
+/// Says what nobody must miss, once the backup is there.
+fn warn_of_suspicions(manifest: &Manifest) {
+    if manifest.is_suspect() {
+        let (id, why) = (&manifest.id, manifest.suspicions.join("; "));
+        tracing::error!(
+            message_id = event::BACKUP_SUSPECT, backup_id = %id, revision = manifest.facts.revision,
+            "backup {id} is SUSPECT: {why}. It is kept, and nothing is pruned. If this is how the \
+             cluster is meant to be, say so with: hypercloud-etcd accept {id}"
+        );
+    }
 }
 
 /// Removes what an interrupted job has left. What cannot be removed stops no backup.
@@ -285,6 +319,10 @@ impl Taken<'_> {
             contradicting_members: self.agreement.differing(),
             pki: None,
             pki_problems: Vec::new(),
+            suspicions: Vec::new(),
+            accepted: None,
+            released: None,
+            last_verified: None,
             facts,
             started,
             finished,

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::catalog::{Catalog, Listing, Manifest, Selector};
+use crate::catalog::{Catalog, Listing, Manifest, Memory, Selector, Summary};
 use crate::certificate;
 use crate::config::Config;
 use crate::error::Error;
@@ -11,13 +11,22 @@ use crate::pki;
 use crate::report::{Status, View};
 use crate::store::Directory;
 
+/// All backups, newest first, with everything that is known of each.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn manifests(config: &Config) -> Result<Listing, Error> {
+    let directory = Directory::open(&config.backup.dir)?;
+    Ok(Catalog::of(&directory).list()?)
+}
+
 /// All backups, newest first.
 ///
 /// # Errors
 /// Where the directory cannot be read.
-pub fn list(config: &Config) -> Result<Listing, Error> {
+pub fn list(config: &Config) -> Result<Listing<Summary>, Error> {
     let directory = Directory::open(&config.backup.dir)?;
-    Ok(Catalog::of(&directory).list()?)
+    Ok(Catalog::of(&directory).summaries()?)
 }
 
 /// The backup that a selector names.
@@ -29,13 +38,14 @@ pub fn find(config: &Config, selector: &Selector) -> Result<Manifest, Error> {
     Ok(Catalog::of(&directory).find(selector)?)
 }
 
-/// Whether the newest verified backup is fresh enough, and what else is wrong.
+/// Whether the newest verified backup is fresh enough, and what else is wrong. What the memory holds
+/// is not read again.
 ///
 /// # Errors
 /// Where the directory cannot be read.
-pub fn status(config: &Config, now: Timestamp) -> Result<Status, Error> {
+pub fn status(config: &Config, now: Timestamp, memory: &mut Memory) -> Result<Status, Error> {
     let directory = Directory::open(&config.backup.dir)?;
-    let listing = Catalog::of(&directory).list_present()?;
+    let listing = Catalog::of(&directory).present(memory)?;
     let uses_tls = config
         .etcd
         .endpoints

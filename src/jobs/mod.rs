@@ -1,5 +1,6 @@
 //! The verbs: each reads top to bottom as what it does.
 
+pub mod accept;
 pub mod backup;
 mod live;
 pub mod look;

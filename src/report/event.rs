@@ -5,6 +5,10 @@
 pub const BACKUP_DONE: &str = "9e2ecad71fc44669ba2b22407643373f";
 /// A run ended without a verified backup.
 pub const BACKUP_FAILED: &str = "158b7abdf0ed4d9db588795f110524a3";
+/// A backup is unlike the last good one and holds pruning until it is accepted.
+pub const BACKUP_SUSPECT: &str = "12e735cf7afb4b4885595df8838ab7a4";
+/// A stored backup no longer stands up to its proof.
+pub const BACKUP_DECAYED: &str = "419598ab14824bc682078fc3556f1c43";
 /// One attempt of a run failed; another follows.
 pub const ATTEMPT_FAILED: &str = "272b226d259b4af68fb6045fc681005d";
 /// Runs were skipped or missed.
@@ -21,9 +25,17 @@ pub const CONFIGURATION_LOADED: &str = "2f1315aadf9c4a4682d0871a7cc9be21";
 pub const DAEMON: &str = "2d994905fb8d4335b36e7142ee70d9aa";
 
 /// Every id with its meaning, for the documentation.
-pub const TABLE: [(&str, &str); 9] = [
+pub const TABLE: [(&str, &str); 11] = [
     (BACKUP_DONE, "a verified backup was made"),
     (BACKUP_FAILED, "a run ended without a verified backup"),
+    (
+        BACKUP_SUSPECT,
+        "a backup is suspect: unlike the last good one, and nothing is pruned",
+    ),
+    (
+        BACKUP_DECAYED,
+        "a stored backup no longer stands up to its proof",
+    ),
     (ATTEMPT_FAILED, "one attempt failed; another follows"),
     (RUN_SKIPPED, "runs were skipped or missed"),
     (PRUNED, "backups were pruned (no version does so yet)"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::catalog::{BackupId, Listing, Manifest};
+use crate::catalog::{BackupId, Listing, Reproof, Summary};
 use crate::certificate::Certificate;
 use crate::schedule::Schedule;
 use crate::store::Space;
@@ -20,12 +20,14 @@ use crate::store::Space;
 const GRACE: SignedDuration = SignedDuration::from_mins(10);
 /// Days before a certificate's end from which on it is a problem.
 pub const EXPIRY_WARNING_DAYS: i64 = 14;
+/// Backups that are named where many are counted.
+const TOLD: usize = 3;
 
 /// What the answer is drawn from.
 #[derive(Debug)]
 pub struct View<'v> {
     /// The backups.
-    pub listing: &'v Listing,
+    pub listing: &'v Listing<Summary>,
     /// When they are due.
     pub schedule: &'v Schedule,
     /// How much later than the schedule says a run may begin.
@@ -50,8 +52,16 @@ pub struct Status {
     pub newest_verified: Option<Newest>,
     /// Backups that are listed.
     pub backups: usize,
-    /// Of these, the verified ones.
+    /// Of these, the verified ones that are neither suspect nor altered since.
     pub verified: usize,
+    /// Of these, the suspect ones that nobody has accepted.
+    pub suspect: usize,
+    /// Those that were verified and do not stand up to their proof any more.
+    pub failed_again: Vec<BackupId>,
+    /// Why nothing is pruned, where that is so.
+    pub hold: Option<Hold>,
+    /// When the backup that was proven longest ago was last proven.
+    pub all_proven_since: Option<Timestamp>,
     /// The run that the newest verified backup has to cover.
     pub due: Option<Timestamp>,
     /// The next scheduled run.
@@ -78,6 +88,40 @@ pub struct Newest {
     pub size: u64,
     /// etcd's revision.
     pub revision: u64,
+}
+
+/// Suspect backups that keep anything from being pruned, until somebody accepts the newest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Hold {
+    /// When the first of them began.
+    pub since: Timestamp,
+    /// Their ids, newest first.
+    pub backups: Vec<BackupId>,
+    /// What is suspicious about the newest.
+    pub suspicions: Vec<String>,
+}
+
+impl Hold {
+    fn of(newest_first: &[Summary]) -> Option<Self> {
+        let held: Vec<&Summary> = newest_first.iter().filter(|b| b.is_held()).collect();
+        let (newest, oldest) = (held.first()?, held.last()?);
+        Some(Hold {
+            since: oldest.started,
+            backups: held.iter().map(|backup| backup.id.clone()).collect(),
+            suspicions: newest.suspicions.clone(),
+        })
+    }
+
+    fn sentence(&self) -> String {
+        let count = text::counted(self.backups.len(), "backup is", "backups are");
+        let newest = self.backups.first().map(ToString::to_string);
+        let newest = newest.unwrap_or_default();
+        format!(
+            "{count} suspect, the newest of them {newest}: {}; nothing is pruned until it is \
+             accepted: hypercloud-etcd accept {newest}",
+            self.suspicions.join("; ")
+        )
+    }
 }
 
 /// Space in bytes.
@@ -107,15 +151,23 @@ impl Status {
     /// Draws the status.
     #[must_use]
     pub fn of(view: &View<'_>) -> Self {
-        let newest = view.listing.backups.iter().find(|backup| backup.verified);
+        let backups = &view.listing.backups;
+        let newest = backups.iter().find(|backup| backup.is_good());
         let due = due(view);
-        let mut problems: Vec<String> = freshness(view, newest, due).into_iter().collect();
+        let hold = Hold::of(backups);
+        let decayed: Vec<&Summary> = backups.iter().filter(|b| b.decay().is_some()).collect();
+        // a suspect backup is fresh, too; that it is suspect is told apart
+        let fresh = backups.iter().find(|backup| backup.is_sound());
+        let mut problems: Vec<String> = hold.iter().map(Hold::sentence).collect();
+        problems.extend(freshness(view, fresh, due));
+        problems.extend(decay(&decayed));
         problems.extend(newest.into_iter().flat_map(contradictions));
         problems.extend(
             newest
                 .into_iter()
                 .flat_map(|backup| backup.pki_problems.clone()),
         );
+        problems.extend(newest.into_iter().flat_map(lost_copies));
         problems.extend(unproven_since(view, newest));
         problems.extend(
             view.listing.unreadable.iter().map(|(path, why)| {
@@ -131,15 +183,14 @@ impl Status {
                 finished: backup.finished,
                 age_seconds: age(view.now, backup).as_secs(),
                 size: backup.size,
-                revision: backup.facts.revision,
+                revision: backup.revision,
             }),
-            backups: view.listing.backups.len(),
-            verified: view
-                .listing
-                .backups
-                .iter()
-                .filter(|backup| backup.verified)
-                .count(),
+            backups: backups.len(),
+            verified: backups.iter().filter(|backup| backup.is_good()).count(),
+            suspect: backups.iter().filter(|backup| backup.is_suspect()).count(),
+            failed_again: decayed.iter().map(|backup| backup.id.clone()).collect(),
+            hold,
+            all_proven_since: backups.iter().map(Summary::last_proven).min(),
             due,
             next: view.schedule.next(view.now),
             disk: Disk {
@@ -152,7 +203,7 @@ impl Status {
     }
 }
 
-fn age(now: Timestamp, backup: &Manifest) -> SignedDuration {
+fn age(now: Timestamp, backup: &Summary) -> SignedDuration {
     now.duration_since(backup.started)
 }
 
@@ -167,7 +218,7 @@ fn due(view: &View<'_>) -> Option<Timestamp> {
     view.schedule.latest(since, at)
 }
 
-fn freshness(view: &View<'_>, newest: Option<&Manifest>, due: Option<Timestamp>) -> Option<String> {
+fn freshness(view: &View<'_>, newest: Option<&Summary>, due: Option<Timestamp>) -> Option<String> {
     let Some(newest) = newest else {
         return Some("there is no verified backup".into());
     };
@@ -195,19 +246,47 @@ fn freshness(view: &View<'_>, newest: Option<&Manifest>, due: Option<Timestamp>)
 }
 
 /// Members whose data differed from the backup: one of them is corrupt, and nobody else says so.
-fn contradictions(newest: &Manifest) -> impl Iterator<Item = String> {
+fn contradictions(newest: &Summary) -> impl Iterator<Item = String> {
     newest.contradicting_members.iter().map(|member| {
         format!(
             "member {member} held different data than the others at revision {}",
-            newest.facts.revision
+            newest.revision
         )
     })
 }
 
+/// The copies of the CA beside the newest backup, as its last proof found them.
+fn lost_copies(newest: &Summary) -> Vec<String> {
+    let last = newest.last_verified.as_ref();
+    last.map_or_else(Vec::new, |last| last.problems.clone())
+}
+
+/// What has changed on the disk, counted and named.
+fn decay(decayed: &[&Summary]) -> Option<String> {
+    let told = decayed.iter().take(TOLD).map(|backup| {
+        let why = |last: &Reproof| format!("{} ({})", backup.id, last.problems.join("; "));
+        backup.decay().map(why).unwrap_or_default()
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    let more = match decayed.len().saturating_sub(TOLD) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let no_longer = "no longer stands up to its proof";
+    let count = text::counted(
+        decayed.len(),
+        &format!("backup {no_longer}"),
+        "backups no longer stand up to their proof",
+    );
+    (!decayed.is_empty()).then(|| format!("{count}: {told}{more}"))
+}
+
 /// Backups newer than the newest verified one, which could not be verified.
-fn unproven_since(view: &View<'_>, newest: Option<&Manifest>) -> Option<String> {
-    let is_newer = |backup: &&Manifest| newest.is_none_or(|newest| backup.started > newest.started);
-    let since: Vec<&Manifest> = view.listing.backups.iter().filter(is_newer).collect();
+fn unproven_since(view: &View<'_>, newest: Option<&Summary>) -> Option<String> {
+    let is_newer = |backup: &&Summary| {
+        !backup.verified && newest.is_none_or(|newest| backup.started > newest.started)
+    };
+    let since: Vec<&Summary> = view.listing.backups.iter().filter(is_newer).collect();
     let last = since.first()?;
     Some(format!(
         "{} not verified, the last of them {}",

@@ -1,8 +1,9 @@
 use super::*;
+use crate::catalog::Manifest;
 use crate::catalog::tests::manifest;
 
 fn status(backups: Vec<Manifest>, now: &str, stale_after: Option<Duration>) -> Status {
-    let mut backups = backups;
+    let mut backups: Vec<Summary> = backups.into_iter().map(Summary::from).collect();
     backups.sort_by_key(|backup| std::cmp::Reverse(backup.started));
     let listing = Listing {
         backups,

@@ -12,7 +12,11 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("pki", &["sha256", "certificate", "store"]),
     ("catalog", &["sha256", "snapshot", "store", "pki"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
-    ("config", &["schedule", "store", "etcd", "pki", "report"]),
+    ("anomaly", &["snapshot", "catalog", "report"]),
+    (
+        "config",
+        &["schedule", "store", "etcd", "pki", "report", "anomaly"],
+    ),
     (
         "error",
         &[
@@ -37,6 +41,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "pki",
             "catalog",
             "report",
+            "anomaly",
             "config",
             "error",
         ],

@@ -1,0 +1,215 @@
+//! Reads the manifests of a directory: whole, or as much of them as a look at all needs.
+//!
+//! A directory can hold ten thousand backups, and the daemon looks at it every minute. So the files
+//! are read by several threads, and a [`Memory`] reads again only what was changed.
+
+use std::collections::HashMap;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::thread;
+
+use jiff::Timestamp;
+
+use super::{BackupId, Catalog, Error, Manifest, Summary};
+use crate::store::{self, Stamp};
+
+/// Bytes that a manifest may have.
+const MANIFEST_LIMIT: u64 = 4 << 20;
+/// Threads that read; more would wait for one another.
+const THREADS: usize = 4;
+/// Manifests for which another thread is worth its start.
+const WORTH_A_THREAD: usize = 256;
+
+/// All that a directory holds of ours.
+#[derive(Debug)]
+pub struct Listing<B = Manifest> {
+    /// The backups, newest first.
+    pub backups: Vec<B>,
+    /// Manifests that cannot be read: each one's path, and why.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+/// What was read before, so that it is not read again.
+#[derive(Debug, Default)]
+pub struct Memory {
+    known: HashMap<String, (Stamp, Summary)>,
+}
+
+impl Catalog<'_> {
+    /// Reads every manifest.
+    ///
+    /// # Errors
+    /// [`Error::Store`] where the directory cannot be read; a single manifest never fails it.
+    pub fn list(&self) -> Result<Listing, Error> {
+        let read = read_all(&self.manifest_names()?, |name| self.manifest(name));
+        Ok(self.listing(read, |backup| (backup.started, &backup.id)))
+    }
+
+    /// What [`Catalog::list`] finds, without the backups whose snapshot is not there in its full
+    /// size: these are among what cannot be read. No byte of a snapshot is looked at.
+    ///
+    /// # Errors
+    /// Those of [`Catalog::list`].
+    pub fn list_present(&self) -> Result<Listing, Error> {
+        let mut read = read_all(&self.manifest_names()?, |name| {
+            let manifest = self.manifest(name)?;
+            self.presence(&manifest.file, manifest.stored.size)?;
+            Ok(manifest)
+        });
+        self.forget_removed(&mut read);
+        Ok(self.listing(read, |backup| (backup.started, &backup.id)))
+    }
+
+    /// Reads every manifest, as far as a list of all needs it.
+    ///
+    /// # Errors
+    /// Those of [`Catalog::list`].
+    pub fn summaries(&self) -> Result<Listing<Summary>, Error> {
+        let read = read_all(&self.manifest_names()?, |name| {
+            Summary::parse(name, &self.bytes(name)?)
+        });
+        Ok(self.listing(read, |backup| (backup.started, &backup.id)))
+    }
+
+    /// What [`Catalog::summaries`] finds, without the backups whose snapshot is not there in its
+    /// full size: these are among what cannot be read. No byte of a snapshot is looked at, nor a
+    /// manifest that is in the memory and was not changed since.
+    ///
+    /// # Errors
+    /// Those of [`Catalog::list`].
+    pub fn present(&self, memory: &mut Memory) -> Result<Listing<Summary>, Error> {
+        let read = read_all(&self.manifest_names()?, |name| {
+            let stamp = self.directory.stamp(name).map_err(reason)?;
+            let known = memory.known.get(name).filter(|(of, _)| *of == stamp);
+            let summary = match known {
+                Some((_, summary)) => summary.clone(),
+                None => Summary::parse(name, &self.bytes(name)?)?,
+            };
+            let presence = self.presence(&summary.file, summary.stored.size);
+            Ok((stamp, summary, presence))
+        });
+        memory.known.clear();
+        let mut found = Vec::with_capacity(read.len());
+        for (name, result) in read {
+            found.push(match result {
+                Ok((stamp, summary, presence)) => {
+                    memory.known.insert(name.clone(), (stamp, summary.clone()));
+                    (name, presence.map(|()| summary))
+                }
+                Err(why) => (name, Err(why)),
+            });
+        }
+        self.forget_removed(&mut found);
+        Ok(self.listing(found, |backup| (backup.started, &backup.id)))
+    }
+
+    /// The newest backup that is good and whose snapshot is there in its full size: what the next
+    /// one is compared with. The order is that of the ids.
+    ///
+    /// # Errors
+    /// [`Error::Store`] where the directory cannot be read.
+    pub fn newest_good(&self) -> Result<Option<Manifest>, Error> {
+        let mut names = self.manifest_names()?;
+        names.sort_unstable();
+        let newest_first = names.iter().rev();
+        let mut readable = newest_first.filter_map(|name| self.manifest(name).ok());
+        Ok(readable.find(|backup| {
+            backup.is_good() && self.presence(&backup.file, backup.stored.size).is_ok()
+        }))
+    }
+
+    /// The manifest of this backup as it is now.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in a sentence.
+    pub(super) fn manifest(self, name: &str) -> Result<Manifest, String> {
+        Manifest::parse(name, &self.bytes(name)?)
+    }
+
+    fn bytes(self, name: &str) -> Result<Vec<u8>, String> {
+        self.directory.read(name, MANIFEST_LIMIT).map_err(reason)
+    }
+
+    /// Whether the snapshot is there in its full size.
+    fn presence(self, file: &str, says: u64) -> Result<(), String> {
+        let stamp = self.directory.stamp(file);
+        let stamp = stamp.map_err(|error| format!("its snapshot is lost: {}", reason(error)))?;
+        if stamp.size == says {
+            Ok(())
+        } else {
+            let has = stamp.size;
+            Err(format!("its snapshot has {has} bytes instead of {says}"))
+        }
+    }
+
+    /// One that is removed just now goes manifest first.
+    fn forget_removed<T>(self, read: &mut Vec<(String, Result<T, String>)>) {
+        read.retain(|(name, result)| result.is_ok() || self.directory.contains(name));
+    }
+
+    fn manifest_names(self) -> Result<Vec<String>, Error> {
+        let is_manifest = |name: &String| BackupId::in_name(name, "etcd-", ".json").is_some();
+        let names = self.directory.names()?.into_iter();
+        Ok(names.filter(is_manifest).collect())
+    }
+
+    /// What the manifest says orders them, never a file's date; the id decides where a clock was
+    /// set back.
+    fn listing<B>(
+        self,
+        read: Vec<(String, Result<B, String>)>,
+        place: impl Fn(&B) -> (Timestamp, &BackupId),
+    ) -> Listing<B> {
+        let mut listing = Listing {
+            backups: Vec::with_capacity(read.len()),
+            unreadable: Vec::new(),
+        };
+        for (name, result) in read {
+            match result {
+                Ok(backup) => listing.backups.push(backup),
+                Err(why) => listing
+                    .unreadable
+                    .push((self.directory.path().join(name), why)),
+            }
+        }
+        listing.backups.sort_by(|a, b| place(b).cmp(&place(a)));
+        listing.unreadable.sort();
+        listing
+    }
+}
+
+/// Reads these files, several at a time.
+fn read_all<T: Send>(
+    names: &[String],
+    read: impl Fn(&str) -> Result<T, String> + Sync,
+) -> Vec<(String, Result<T, String>)> {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let most = processors.min(THREADS);
+    let threads = (names.len() / WORTH_A_THREAD).clamp(1, most);
+    let share = names.len().div_ceil(threads).max(1);
+    let of_share = |share: &[String]| {
+        let results = share.iter().map(|name| (name.clone(), read(name)));
+        results.collect::<Vec<_>>()
+    };
+    let mut shares = names.chunks(share);
+    let own = shares.next().unwrap_or_default();
+    thread::scope(|scope| {
+        let others: Vec<_> = shares
+            .map(|share| (share, scope.spawn(|| of_share(share))))
+            .collect();
+        let mut all = of_share(own);
+        for (share, other) in others {
+            // a thread that died leaves its share to this one
+            all.extend(other.join().unwrap_or_else(|_| of_share(share)));
+        }
+        all
+    })
+}
+
+/// The system's reason, where the object is named elsewhere.
+fn reason(error: store::Error) -> String {
+    match error {
+        store::Error::Read { source, .. } => source.to_string(),
+        other => other.to_string(),
+    }
+}

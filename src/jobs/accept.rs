@@ -1,0 +1,64 @@
+//! Accepts what the cluster has become: ends the hold of a suspect backup, and of those before it.
+
+use jiff::Timestamp;
+
+use super::lock;
+use crate::catalog::{BackupId, Catalog, Manifest, Selector, Summary};
+use crate::config::Config;
+use crate::error::Error;
+use crate::store::Directory;
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acceptance {
+    /// The backup, as its manifest says it now.
+    pub backup: Manifest,
+    /// Earlier suspect backups that hold nothing any more.
+    pub released: Vec<BackupId>,
+    /// Later ones that still do.
+    pub still_held: Vec<BackupId>,
+    /// Whether there was anything to accept.
+    pub changed: bool,
+}
+
+/// Accepts a backup: it is good from now on, and what the next ones are compared with. Suspect
+/// backups before it hold nothing any more, but stay suspect: what they showed is over, or stands in
+/// the accepted one. A backup that is not suspect can be accepted, too, where all is well again.
+///
+/// # Errors
+/// [`Error::NotSound`] where it is not proven; else where no single backup fits, another job holds
+/// the lock, or a manifest cannot be written.
+pub fn accept(config: &Config, selector: &Selector, now: Timestamp) -> Result<Acceptance, Error> {
+    let directory = Directory::open(&config.backup.dir)?;
+    let _lock = lock(&directory, "accept", now)?;
+    let catalog = Catalog::of(&directory);
+    let mut backup = catalog.find(selector)?;
+    if !backup.is_sound() {
+        return Err(Error::NotSound(backup.id.to_string()));
+    }
+    // nobody can vouch for what is not there
+    catalog.data(&backup)?;
+    let place = (backup.started, backup.id.clone());
+    let all = catalog.summaries()?.backups.into_iter();
+    let held = all.filter(|other| other.is_held() && other.id != backup.id);
+    let (later, earlier): (Vec<Summary>, Vec<Summary>) =
+        held.partition(|other| (other.started, &other.id) > (place.0, &place.1));
+    let changed = backup.is_suspect() || !earlier.is_empty();
+    // the one that is accepted comes last: until then the hold stands, and this can be done again
+    for other in &earlier {
+        let mut other = catalog.read(&other.id)?;
+        other.released = Some(now);
+        catalog.amend(&other)?;
+    }
+    if backup.is_suspect() {
+        (backup.accepted, backup.released) = (Some(now), None);
+        catalog.amend(&backup)?;
+    }
+    let ids = |backups: Vec<Summary>| backups.into_iter().map(|backup| backup.id).collect();
+    Ok(Acceptance {
+        backup,
+        released: ids(earlier),
+        still_held: ids(later),
+        changed,
+    })
+}
