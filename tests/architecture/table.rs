@@ -11,6 +11,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("etcd", &["certificate"]),
     ("pki", &["sha256", "certificate", "store"]),
     ("catalog", &["sha256", "snapshot", "store", "pki"]),
+    ("datadir", &["sha256", "snapshot"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("config", &["schedule", "store", "etcd", "pki", "report"]),
     (
@@ -23,6 +24,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "etcd",
             "pki",
             "catalog",
+            "datadir",
             "report",
             "config",
         ],
@@ -36,6 +38,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "etcd",
             "pki",
             "catalog",
+            "datadir",
             "report",
             "config",
             "error",
@@ -74,17 +77,21 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
         &[
             "src/sha256.rs",
             "src/snapshot/trailer.rs",
+            "src/snapshot/spool.rs",
             "src/certificate",
             "src/schedule/",
         ],
     ),
-    ("crc32c", &["src/snapshot/"]),
+    // the ids of members and clusters
+    ("sha1", &["src/datadir/membership.rs"]),
+    ("crc32c", &["src/snapshot/", "src/datadir/"]),
     // the system below the files, what its errors are called, and what a command asks of it
     (
         "rustix",
         &[
             "src/store/",
             "src/snapshot/spool.rs",
+            "src/datadir/",
             "src/error.rs",
             "src/cli/",
         ],
