@@ -4,6 +4,7 @@
 /// imports, so the table has no cycle.
 pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("schedule", &[]),
+    ("kubeadm", &[]),
     ("sha256", &[]),
     ("certificate", &["sha256"]),
     ("snapshot", &["sha256"]),
@@ -17,6 +18,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
         "error",
         &[
             "schedule",
+            "kubeadm",
             "certificate",
             "snapshot",
             "store",
@@ -30,6 +32,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     (
         "jobs",
         &[
+            "kubeadm",
             "certificate",
             "snapshot",
             "store",
@@ -68,6 +71,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
     ("x509-parser", &["src/certificate"]),
     ("toml", &["src/config/"]),
     ("cron", &["src/schedule/"]),
+    ("serde-saphyr", &["src/kubeadm/"]),
     // digests; a schedule's jitter is one, too
     (
         "sha2",
