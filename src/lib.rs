@@ -24,6 +24,7 @@
 // leaves: each knows one thing of the world
 pub mod certificate;
 pub mod etcd;
+pub mod host;
 pub mod schedule;
 pub mod sha256;
 pub mod snapshot;

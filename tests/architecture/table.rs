@@ -4,6 +4,7 @@
 /// imports, so the table has no cycle.
 pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("schedule", &[]),
+    ("host", &[]),
     ("sha256", &[]),
     ("certificate", &["sha256"]),
     ("snapshot", &["sha256"]),
@@ -84,6 +85,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
         "rustix",
         &[
             "src/store/",
+            "src/host/",
             "src/snapshot/spool.rs",
             "src/error.rs",
             "src/cli/",
