@@ -34,6 +34,7 @@ pub mod store;
 pub mod pki;
 
 pub mod catalog;
+pub mod recovery;
 pub mod report;
 
 // what the operator wants, and what can go wrong

@@ -12,6 +12,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("etcd", &["certificate"]),
     ("pki", &["sha256", "certificate", "store"]),
     ("catalog", &["sha256", "snapshot", "store", "pki"]),
+    ("recovery", &["store"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("config", &["schedule", "store", "etcd", "pki", "report"]),
     (
