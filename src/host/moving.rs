@@ -96,13 +96,19 @@ pub(super) fn unreadable(path: &Path, source: io::Error) -> Error {
 mod tests {
     use super::*;
     use std::fs;
+    use std::io::Write as _;
+
+    fn put(path: &Path, text: &str) {
+        let mut file = fs::File::create(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
 
     #[test]
     fn a_move_that_was_done_is_not_done_again() {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         fs::create_dir(&from).unwrap();
-        fs::write(from.join("file"), "content").unwrap();
+        put(&from.join("file"), "content");
         assert!(settle(&from, &to).unwrap());
         assert!(!settle(&from, &to).unwrap());
         assert_eq!(fs::read_to_string(to.join("file")).unwrap(), "content");
@@ -114,8 +120,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         assert!(matches!(settle(&from, &to), Err(Error::Gone { .. })));
-        fs::write(&from, "old").unwrap();
-        fs::write(&to, "new").unwrap();
+        put(&from, "old");
+        put(&to, "new");
         assert!(matches!(settle(&from, &to), Err(Error::Both { .. })));
         assert_eq!(fs::read_to_string(&from).unwrap(), "old");
         assert_eq!(fs::read_to_string(&to).unwrap(), "new");

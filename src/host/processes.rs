@@ -145,7 +145,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let wal = dir.path().join("member/wal");
         fs::create_dir_all(&wal).unwrap();
-        fs::write(wal.join("0.wal"), "entries").unwrap();
+        fs::File::create(wal.join("0.wal")).unwrap();
         assert_eq!(open_below(dir.path()).unwrap(), []);
         let input = fs::File::open(wal.join("0.wal")).unwrap();
         let mut sleep = Command::new("sleep");

@@ -21,9 +21,9 @@ pub struct Places {
     /// Where the old data goes.
     pub aside: PathBuf,
     /// The data directory that is built.
-    pub build: PathBuf,
+    pub staging: PathBuf,
     /// What of it is put in place.
-    pub built: PathBuf,
+    pub fresh: PathBuf,
     /// Where the restored data goes on the way back.
     pub undone: PathBuf,
 }
@@ -37,12 +37,12 @@ impl Places {
             name.push(format!(".{what}-{id}"));
             PathBuf::from(name)
         };
-        let build = named("restore");
+        let staging = named("restore");
         Self::new(
             kubernetes,
             data_dir.into(),
             (named("before-restore"), named("rolled-back")),
-            (build.clone(), build),
+            (staging.clone(), staging),
         )
     }
 
@@ -50,12 +50,12 @@ impl Places {
     #[must_use]
     pub fn within(kubernetes: &Path, data_dir: &Path, id: &str) -> Self {
         let named = |what: &str| data_dir.join(format!("{what}-{id}"));
-        let build = named("restore");
+        let staging = named("restore");
         Self::new(
             kubernetes,
             data_dir.join("member"),
             (named("before-restore"), named("rolled-back")),
-            (build.clone(), build.join("member")),
+            (staging.clone(), staging.join("member")),
         )
     }
 
@@ -63,15 +63,15 @@ impl Places {
         kubernetes: &Path,
         live: PathBuf,
         (aside, undone): (PathBuf, PathBuf),
-        (build, built): (PathBuf, PathBuf),
+        (staging, fresh): (PathBuf, PathBuf),
     ) -> Self {
         Places {
             manifests: manifests(kubernetes),
             parked: kubernetes.join(DIRECTORY).join("manifests"),
             live,
             aside,
-            build,
-            built,
+            staging,
+            fresh,
             undone,
         }
     }

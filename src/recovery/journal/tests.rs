@@ -33,6 +33,11 @@ fn journal_of(places: Places) -> Journal {
     journal
 }
 
+fn put(file: &JournalFile, text: &str) {
+    let mut written = File::create(file.path()).unwrap();
+    written.write_all(text.as_bytes()).unwrap();
+}
+
 fn host() -> (tempfile::TempDir, JournalFile, Journal) {
     let dir = tempfile::tempdir().unwrap();
     let file = JournalFile::of(dir.path());
@@ -81,7 +86,7 @@ fn the_names_are_those_that_people_look_for() {
         shown(&beside.undone),
         format!("/var/lib/etcd.rolled-back-{ID}")
     );
-    assert_eq!(beside.build, beside.built);
+    assert_eq!(beside.staging, beside.fresh);
     assert_eq!(
         shown(&beside.parked),
         "/etc/kubernetes/hypercloud-etcd-restore/manifests"
@@ -93,7 +98,7 @@ fn the_names_are_those_that_people_look_for() {
         format!("/var/lib/etcd/before-restore-{ID}")
     );
     assert_eq!(
-        shown(&within.built),
+        shown(&within.fresh),
         format!("/var/lib/etcd/restore-{ID}/member")
     );
 }
@@ -185,7 +190,7 @@ fn a_journal_that_leads_elsewhere_is_not_believed() {
     ] {
         let changed = text.replace(from, to);
         assert_ne!(changed, text, "{from}");
-        fs::write(file.path(), changed).unwrap();
+        put(&file, &changed);
         let refused = file.read().unwrap_err();
         assert!(
             matches!(refused, Error::Damaged { .. }),
@@ -193,7 +198,7 @@ fn a_journal_that_leads_elsewhere_is_not_believed() {
         );
     }
     for broken in ["", "{", "[]", "{\"format\": 1}"] {
-        fs::write(file.path(), broken).unwrap();
+        put(&file, broken);
         assert!(file.read().is_err(), "{broken}");
         assert!(file.make_room().is_err(), "{broken}");
     }
