@@ -7,6 +7,7 @@ mod generate;
 mod list;
 mod log;
 mod output;
+mod pin;
 mod schedule;
 mod show;
 mod status;
@@ -64,6 +65,8 @@ enum Command {
     List(list::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
+    Pin(pin::Pin),
+    Unpin(pin::Unpin),
     Status(status::Arguments),
     Check(check::Arguments),
     Schedule(schedule::Arguments),
@@ -115,6 +118,8 @@ pub(crate) fn main() -> process::ExitCode {
         Command::List(arguments) => arguments.run(&context),
         Command::Show(arguments) => arguments.run(&context),
         Command::Verify(arguments) => arguments.run(&context),
+        Command::Pin(arguments) => arguments.run(&context),
+        Command::Unpin(arguments) => arguments.run(&context),
         Command::Status(arguments) => arguments.run(&context),
         Command::Check(arguments) => arguments.run(&context),
         Command::Schedule(arguments) => arguments.run(&context),
