@@ -5,6 +5,7 @@
 pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("schedule", &[]),
     ("kubeadm", &[]),
+    ("host", &[]),
     ("sha256", &[]),
     ("certificate", &["sha256"]),
     ("snapshot", &["sha256"]),
@@ -12,6 +13,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("etcd", &["certificate"]),
     ("pki", &["sha256", "certificate", "store"]),
     ("catalog", &["sha256", "snapshot", "store", "pki"]),
+    ("recovery", &["store"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("config", &["schedule", "store", "etcd", "pki", "report"]),
     (
@@ -88,6 +90,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
         "rustix",
         &[
             "src/store/",
+            "src/host/",
             "src/snapshot/spool.rs",
             "src/error.rs",
             "src/cli/",
