@@ -25,6 +25,8 @@
 // leaves: each knows one thing of the world
 pub mod certificate;
 pub mod etcd;
+pub mod host;
+pub mod kubeadm;
 pub mod schedule;
 pub mod sha256;
 pub mod snapshot;
@@ -35,6 +37,7 @@ pub mod pki;
 
 pub mod catalog;
 pub mod datadir;
+pub mod recovery;
 pub mod report;
 
 // what the operator wants, and what can go wrong

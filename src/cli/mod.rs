@@ -7,6 +7,7 @@ mod generate;
 mod list;
 mod log;
 mod output;
+mod pin;
 mod schedule;
 mod show;
 mod status;
@@ -24,11 +25,14 @@ use jiff::Timestamp;
 use log::Log;
 use output::Output;
 
+/// The version, and the commit it was built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HCE_COMMIT"), ")");
+
 /// Backups of a Kubernetes control-plane node's etcd, proven good when they are made
 #[derive(Debug, Parser)]
 #[command(
     name = "hypercloud-etcd",
-    version,
+    version = VERSION,
     max_term_width = 100,
     after_help = "\
 Examples:
@@ -61,6 +65,8 @@ enum Command {
     List(list::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
+    Pin(pin::Pin),
+    Unpin(pin::Unpin),
     Status(status::Arguments),
     Check(check::Arguments),
     Schedule(schedule::Arguments),
@@ -112,6 +118,8 @@ pub(crate) fn main() -> process::ExitCode {
         Command::List(arguments) => arguments.run(&context),
         Command::Show(arguments) => arguments.run(&context),
         Command::Verify(arguments) => arguments.run(&context),
+        Command::Pin(arguments) => arguments.run(&context),
+        Command::Unpin(arguments) => arguments.run(&context),
         Command::Status(arguments) => arguments.run(&context),
         Command::Check(arguments) => arguments.run(&context),
         Command::Schedule(arguments) => arguments.run(&context),
