@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::snapshot::{Damage, Mismatch};
-use crate::{catalog, config, etcd, schedule, store};
+use crate::{catalog, config, datadir, etcd, kubeadm, schedule, store};
 
 /// Exit codes, as in sysexits.h; the unit and the man page rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,39 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
+    /// All of them, in their order.
+    pub const ALL: [ExitCode; 11] = [
+        ExitCode::Done,
+        ExitCode::No,
+        ExitCode::Usage,
+        ExitCode::Verification,
+        ExitCode::Unavailable,
+        ExitCode::Bug,
+        ExitCode::CannotCreate,
+        ExitCode::Io,
+        ExitCode::Locked,
+        ExitCode::Permission,
+        ExitCode::Config,
+    ];
+
+    /// What it says, for the manual.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            ExitCode::Done => "Done.",
+            ExitCode::No => "The answer is no: something that was asked about is wrong.",
+            ExitCode::Usage => "The command line is wrong.",
+            ExitCode::Verification => "A backup or snapshot does not stand up to its proof.",
+            ExitCode::Unavailable => "etcd or a store is not reachable.",
+            ExitCode::Bug => "A bug of this program.",
+            ExitCode::CannotCreate => "A file or directory cannot be created.",
+            ExitCode::Io => "Reading or writing failed.",
+            ExitCode::Locked => "Another job holds the lock.",
+            ExitCode::Permission => "Permission is missing.",
+            ExitCode::Config => "The configuration is wrong.",
+        }
+    }
+
     /// The kind of error that it stands for, in a word: `ERROR_KIND` in the journal.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -72,6 +105,9 @@ pub enum Error {
     /// The backups in it.
     #[error(transparent)]
     Catalog(#[from] catalog::Error),
+    /// A data directory was not made.
+    #[error(transparent)]
+    DataDir(#[from] datadir::Error),
     /// A member did not give a snapshot.
     #[error("no snapshot could be taken")]
     Etcd(#[from] etcd::Error),
@@ -138,6 +174,14 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The manifest of a static pod says nothing that can be used.
+    #[error("the manifest {} cannot be used", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: kubeadm::Error,
+    },
     /// A file that the operator asked for could not be written.
     #[error("{} cannot be written", path.display())]
     Create {
@@ -197,11 +241,9 @@ impl Error {
             Error::Config(error) => return error.hint(),
             Error::Etcd(error) => return error.hint(),
             Error::Schedule(error) => return Some(error.hint()),
+            Error::DataDir(error) => return error.hint(),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
                 return store_hint(error);
-            }
-            Error::Catalog(catalog::Error::Unreadable { .. }) => {
-                "Choose another backup with: hypercloud-etcd list"
             }
             Error::Catalog(catalog::Error::NotFound { .. }) => {
                 "See what there is with: hypercloud-etcd list"
@@ -212,7 +254,9 @@ impl Error {
             Error::Damaged { .. } => {
                 "The member's own database may be damaged. Compare the members with: etcdctl endpoint hashkv --cluster"
             }
-            Error::Unsound { .. } => "Choose another backup with: hypercloud-etcd list",
+            Error::Catalog(catalog::Error::Unreadable { .. }) | Error::Unsound { .. } => {
+                "Choose another backup with: hypercloud-etcd list"
+            }
             Error::NotSound(_) => "See which are good with: hypercloud-etcd list",
             Error::MixedClusters(_) => "Name only members of one cluster in etcd.endpoints.",
             Error::Members(failures) => return failures.iter().find_map(Error::hint),
@@ -223,6 +267,9 @@ impl Error {
                 if is_full(Errno::from_io_error(source)) =>
             {
                 "Free some space on that file system; no earlier backup was touched."
+            }
+            Error::Manifest { .. } => {
+                "Correct that file, or name another directory with --kubernetes-dir."
             }
             Error::Usage(_) => "See the options with: hypercloud-etcd --help",
             Error::Bug(_) => "Please report this, with the journal of the run.",
@@ -238,9 +285,12 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Error::Config(error) => config_code(error),
-            Error::MixedClusters(_) | Error::Schedule(_) => ExitCode::Config,
+            Error::MixedClusters(_) | Error::Schedule(_) | Error::Manifest { .. } => {
+                ExitCode::Config
+            }
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
+            Error::DataDir(error) => datadir_code(error),
             Error::Catalog(catalog::Error::NotFound { .. }) | Error::Usage(_) => ExitCode::Usage,
             Error::Catalog(catalog::Error::Unreadable { .. }) => ExitCode::Io,
             Error::Catalog(catalog::Error::Write { source, .. }) | Error::Spool { source, .. } => {
@@ -309,6 +359,23 @@ fn store_code(error: &store::Error) -> ExitCode {
         (_, Some(Errno::ACCESS | Errno::PERM)) => ExitCode::Permission,
         (store::Error::Read { .. }, _) | (_, Some(Errno::IO)) => ExitCode::Io,
         (store::Error::Open { .. } | store::Error::Write { .. }, _) => ExitCode::CannotCreate,
+    }
+}
+
+fn datadir_code(error: &datadir::Error) -> ExitCode {
+    use datadir::Error as E;
+    match error {
+        E::PeerUrl { .. } | E::Membership { .. } | E::NotAMember { .. } | E::Bump { .. } => {
+            ExitCode::Usage
+        }
+        E::NotEtcd(_) | E::Newer { .. } | E::Oversized(_) | E::Nested(_) | E::Source(_) => {
+            ExitCode::Verification
+        }
+        E::NotEmpty { .. } | E::MountPoint { .. } => ExitCode::CannotCreate,
+        E::InUse { .. } => ExitCode::Locked,
+        E::Written(_) | E::Differs(_) => ExitCode::Io,
+        E::Json(_) => ExitCode::Bug,
+        E::Io { source, .. } => io_code(source, ExitCode::Io),
     }
 }
 

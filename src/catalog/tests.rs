@@ -372,6 +372,10 @@ fn a_summary_says_what_its_manifest_says() {
     }
 }
 
+/// Whether it is good, sound, suspect, held.
+type Worth = (bool, bool, bool, bool);
+type Case = (fn(&mut Manifest), Worth);
+
 #[test]
 fn what_a_backup_is_worth() {
     let failed = |result| Reproof {
@@ -380,9 +384,6 @@ fn what_a_backup_is_worth() {
         problems: Vec::new(),
     };
     let now = Some("2026-11-22T06:00:00Z".parse().unwrap());
-    // good, sound, suspect, held
-    type Worth = (bool, bool, bool, bool);
-    type Case = (fn(&mut Manifest), Worth);
     let cases: [Case; 4] = [
         (|_| {}, (true, true, false, false)),
         (|b| b.verified = false, (false, false, false, false)),

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod backup;
 mod live;
 pub mod look;
+pub mod manifests;
 pub mod pin;
 mod pki;
 pub mod probe;

@@ -4,6 +4,8 @@
 /// imports, so the table has no cycle.
 pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("schedule", &[]),
+    ("kubeadm", &[]),
+    ("host", &[]),
     ("sha256", &[]),
     ("certificate", &["sha256"]),
     ("snapshot", &["sha256"]),
@@ -11,6 +13,8 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("etcd", &["certificate"]),
     ("pki", &["sha256", "certificate", "store"]),
     ("catalog", &["sha256", "snapshot", "store", "pki"]),
+    ("datadir", &["sha256", "snapshot"]),
+    ("recovery", &["store"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("anomaly", &["snapshot", "catalog", "report"]),
     (
@@ -21,12 +25,14 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
         "error",
         &[
             "schedule",
+            "kubeadm",
             "certificate",
             "snapshot",
             "store",
             "etcd",
             "pki",
             "catalog",
+            "datadir",
             "report",
             "config",
         ],
@@ -34,12 +40,14 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     (
         "jobs",
         &[
+            "kubeadm",
             "certificate",
             "snapshot",
             "store",
             "etcd",
             "pki",
             "catalog",
+            "datadir",
             "report",
             "anomaly",
             "config",
@@ -73,23 +81,29 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
     ("x509-parser", &["src/certificate"]),
     ("toml", &["src/config/"]),
     ("cron", &["src/schedule/"]),
+    ("serde-saphyr", &["src/kubeadm/"]),
     // digests; a schedule's jitter is one, too
     (
         "sha2",
         &[
             "src/sha256.rs",
             "src/snapshot/trailer.rs",
+            "src/snapshot/spool.rs",
             "src/certificate",
             "src/schedule/",
         ],
     ),
-    ("crc32c", &["src/snapshot/"]),
+    // the ids of members and clusters
+    ("sha1", &["src/datadir/membership.rs"]),
+    ("crc32c", &["src/snapshot/", "src/datadir/"]),
     // the system below the files, what its errors are called, and what a command asks of it
     (
         "rustix",
         &[
             "src/store/",
+            "src/host/",
             "src/snapshot/spool.rs",
+            "src/datadir/",
             "src/error.rs",
             "src/cli/",
         ],
