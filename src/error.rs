@@ -1,5 +1,9 @@
 //! One error over all modules: what happened, why, what to do, and with which code to exit.
 
+mod refusal;
+
+pub use refusal::{Refusal, Why};
+
 use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
@@ -141,6 +145,9 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// A restore was not begun.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The command line asks for something that cannot be.
     #[error("{0}")]
     Usage(String),
@@ -192,6 +199,7 @@ impl Error {
             Error::Config(error) => return error.hint(),
             Error::Etcd(error) => return error.hint(),
             Error::Schedule(error) => return Some(error.hint()),
+            Error::Refused(refusal) => return Some(refusal.hint()),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
                 return store_hint(error);
             }
@@ -247,6 +255,7 @@ impl Error {
                 worst.map_or(ExitCode::Unavailable, Error::exit_code)
             }
             Error::Space { .. } => ExitCode::CannotCreate,
+            Error::Refused(refusal) => refusal.exit_code(),
             Error::Bug(_) => ExitCode::Bug,
         }
     }

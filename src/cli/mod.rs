@@ -7,6 +7,7 @@ mod generate;
 mod list;
 mod log;
 mod output;
+mod restore;
 mod schedule;
 mod show;
 mod status;
@@ -36,6 +37,8 @@ Examples:
   hypercloud-etcd backup                take, prove and keep one backup now
   hypercloud-etcd list                  the backups, newest first
   hypercloud-etcd verify --all          prove them all again
+  hypercloud-etcd restore latest --data-dir /var/lib/etcd
+                                        restore the newest
 
 Exit codes: 0 done, 1 the answer is no, 64 usage, 65 verification failed, 69 etcd not reachable,
 73 cannot create output, 74 input or output failed, 75 another job holds the lock,
@@ -61,6 +64,7 @@ enum Command {
     List(list::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
+    Restore(restore::Arguments),
     Status(status::Arguments),
     Check(check::Arguments),
     Schedule(schedule::Arguments),
@@ -112,6 +116,7 @@ pub(crate) fn main() -> process::ExitCode {
         Command::List(arguments) => arguments.run(&context),
         Command::Show(arguments) => arguments.run(&context),
         Command::Verify(arguments) => arguments.run(&context),
+        Command::Restore(arguments) => arguments.run(&context),
         Command::Status(arguments) => arguments.run(&context),
         Command::Check(arguments) => arguments.run(&context),
         Command::Schedule(arguments) => arguments.run(&context),

@@ -6,6 +6,7 @@ pub mod look;
 mod pki;
 pub mod probe;
 mod receive;
+pub mod restore;
 pub mod verify;
 
 use std::fs::File;

@@ -13,6 +13,7 @@ mod spool;
 #[cfg(test)]
 mod tests;
 mod trailer;
+mod wrapping;
 
 pub use bolt::Damage;
 pub use facts::{Facts, Member, TypeCount};
@@ -20,6 +21,7 @@ pub use inspection::Inspection;
 pub use kv_hash::{CompactedDeletion, KvHash};
 pub use spool::{Spool, digest, release_cache};
 pub use trailer::{Digests, Mismatch};
+pub use wrapping::Wrapping;
 
 pub use crate::sha256::Sha256;
 
