@@ -42,6 +42,39 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
+    /// All of them, in their order.
+    pub const ALL: [ExitCode; 11] = [
+        ExitCode::Done,
+        ExitCode::No,
+        ExitCode::Usage,
+        ExitCode::Verification,
+        ExitCode::Unavailable,
+        ExitCode::Bug,
+        ExitCode::CannotCreate,
+        ExitCode::Io,
+        ExitCode::Locked,
+        ExitCode::Permission,
+        ExitCode::Config,
+    ];
+
+    /// What it says, for the manual.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            ExitCode::Done => "Done.",
+            ExitCode::No => "The answer is no: something that was asked about is wrong.",
+            ExitCode::Usage => "The command line is wrong.",
+            ExitCode::Verification => "A backup or snapshot does not stand up to its proof.",
+            ExitCode::Unavailable => "etcd or a store is not reachable.",
+            ExitCode::Bug => "A bug of this program.",
+            ExitCode::CannotCreate => "A file or directory cannot be created.",
+            ExitCode::Io => "Reading or writing failed.",
+            ExitCode::Locked => "Another job holds the lock.",
+            ExitCode::Permission => "Permission is missing.",
+            ExitCode::Config => "The configuration is wrong.",
+        }
+    }
+
     /// The kind of error that it stands for, in a word: `ERROR_KIND` in the journal.
     #[must_use]
     pub fn name(self) -> &'static str {

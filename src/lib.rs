@@ -24,6 +24,7 @@
 // leaves: each knows one thing of the world
 pub mod certificate;
 pub mod etcd;
+pub mod host;
 pub mod schedule;
 pub mod sha256;
 pub mod snapshot;
@@ -33,6 +34,7 @@ pub mod store;
 pub mod pki;
 
 pub mod catalog;
+pub mod recovery;
 pub mod report;
 
 // what the operator wants, and what can go wrong

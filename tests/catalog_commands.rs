@@ -1,4 +1,4 @@
-//! The commands that look at backups and change nothing: what they find, and their exit codes.
+//! The commands that look at backups, or pin one: what they find, and their exit codes.
 
 use std::os::unix::fs::FileExt as _;
 
@@ -67,6 +67,31 @@ fn each_selector_names_the_backup_it_says() {
         let refused = host.run(&["show", selector]).expect_code(64);
         assert!(refused.stderr.contains(said), "{selector}: {refused}");
     }
+}
+
+#[test]
+fn a_pin_stands_in_the_manifest_until_it_is_taken_away() {
+    let Some((host, mut backups)) = three_backups() else {
+        return;
+    };
+    let snapshot = std::fs::read(host.snapshot_of(&backups[1])).unwrap();
+    for (command, pinned) in [("pin", true), ("pin", true), ("unpin", false)] {
+        let answer = host.run(&[command, "latest~1", "--json"]).expect_success();
+        backups[1]["pinned"] = pinned.into();
+        assert_eq!(answer.json(), backups[1]);
+        let listed = host.run(&["list", "--json"]).expect_success().json();
+        assert_eq!(listed, json!([backups[2], backups[1], backups[0]]));
+        let table = host.run(&["list"]).expect_success().stdout;
+        assert_eq!(table.contains("pinned"), pinned, "{table}");
+    }
+    assert_eq!(
+        std::fs::read(host.snapshot_of(&backups[1])).unwrap(),
+        snapshot
+    );
+    host.run(&["verify", "--all"]).expect_success();
+    host.run(&["pin", "latest~3"]).expect_code(64);
+    let told = host.run(&["unpin", "latest"]).expect_success();
+    assert!(told.stdout.contains(text(&backups[2], "id")), "{told}");
 }
 
 #[test]

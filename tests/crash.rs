@@ -133,7 +133,7 @@ fn kill_nine_at_any_instant_leaves_whole_backups_or_nothing_and_the_next_run_tid
 
         // the next run goes through, and leaves nothing but whole backups
         let next = host.run(&["backup"]).expect_success();
-        tidied += usize::from(next.stderr.contains("which an interrupted backup had left"));
+        tidied += usize::from(next.stderr.contains("which an interrupted job had left"));
         assert!(
             ids(&host, ".", "").iter().all(|name| name == "lock"),
             "{:?}",

@@ -38,7 +38,7 @@ mod bad_config;
 
 /// Backups of every etcd version under load: all proofs hold, etcd's own tools agree, a restore holds every key.
 mod backup_real;
-/// The commands that look at backups: selectors, verify, status, and their exit codes.
+/// The commands that look at backups or pin one: selectors, verify, status, and their exit codes.
 mod catalog_commands;
 /// `kill -9` at any instant leaves whole backups or nothing; one writer at a time.
 mod crash;

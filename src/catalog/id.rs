@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct BackupId(String);
 
 const FORMAT: &str = "%Y%m%dT%H%M%SZ";
+const PUBLISHING: &str = ".publishing";
+const REMOVING: &str = ".removing";
 /// Characters of every id.
 pub(super) const LENGTH: usize = 16;
 
@@ -51,7 +53,19 @@ impl BackupId {
 
     /// The name of the note that a backup is being published.
     pub(super) fn note_name(&self) -> String {
-        format!(".etcd-{self}.publishing")
+        format!(".etcd-{self}{PUBLISHING}")
+    }
+
+    /// The name of the manifest of a backup that is being removed.
+    pub(super) fn removal_name(&self) -> String {
+        format!(".etcd-{self}{REMOVING}")
+    }
+
+    /// The id in the name of a note that something was begun and not ended.
+    pub(super) fn in_note(name: &str) -> Option<Self> {
+        [PUBLISHING, REMOVING]
+            .iter()
+            .find_map(|suffix| BackupId::in_name(name, ".etcd-", suffix))
     }
 
     /// The id in a name of the form `<prefix><id><suffix>`.

@@ -182,6 +182,12 @@ impl Manifest {
         Ok(json)
     }
 
+    /// Whether the cluster could be restored from it, by all that is known.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.verified
+    }
+
     /// The result of one proof.
     #[must_use]
     pub fn proof(&self, proof: Proof) -> Option<&Step> {

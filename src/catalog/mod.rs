@@ -1,15 +1,18 @@
 //! The backups in a directory, told by their manifests: no manifest, no backup.
 //!
-//! Publishing goes note, data, manifest, and the note away again. A crash in between leaves the
-//! note, so that the next job knows which file without a manifest is its own to remove, and never
-//! takes one that somebody put there by hand.
+//! Publishing goes note, data, manifest, and the note away again; removing makes the manifest such a
+//! note, then the data goes, then the note. A crash in between leaves the note, so that the next job
+//! knows which file without a manifest is its own to remove, and never takes one that somebody put
+//! there by hand.
 
 mod id;
 mod manifest;
+mod removal;
 mod selector;
 
 pub use id::BackupId;
 pub use manifest::{FORMAT, Manifest, Outcome, Proof, Source, Step, Stored, Trigger};
+pub use removal::Leftovers;
 pub use selector::{NotFound, Selector};
 
 use std::fs::File;
@@ -166,10 +169,16 @@ impl<'d> Catalog<'d> {
     /// back must not make two backups one.
     #[must_use]
     pub fn free_id(&self, mut id: BackupId) -> BackupId {
-        while [id.data_name(), id.manifest_name(), id.note_name()]
-            .iter()
-            .any(|name| self.directory.contains(name))
-        {
+        let taken = |id: &BackupId| {
+            let names = [
+                id.data_name(),
+                id.manifest_name(),
+                id.note_name(),
+                id.removal_name(),
+            ];
+            names.iter().any(|name| self.directory.contains(name))
+        };
+        while taken(&id) {
             id = id.following();
         }
         id
@@ -198,6 +207,17 @@ impl<'d> Catalog<'d> {
         Ok(())
     }
 
+    /// Writes the manifest of a backup anew, whole or not at all. The caller holds the lock, and has
+    /// read the manifest under it.
+    ///
+    /// # Errors
+    /// [`Error::Store`] or [`Error::Write`], also where there is no manifest of that backup (any more).
+    pub fn amend(&self, manifest: &Manifest) -> Result<(), Error> {
+        let name = manifest.id.manifest_name();
+        self.directory.file(&name)?;
+        Ok(self.draft_of(manifest)?.replace(&name)?)
+    }
+
     fn draft_of(self, manifest: &Manifest) -> Result<Draft<'d>, Error> {
         let path = self.directory.path().join(manifest.id.manifest_name());
         let draft = self.directory.draft()?;
@@ -210,34 +230,6 @@ impl<'d> Catalog<'d> {
         })
         .map_err(|source| Error::Write { path, source })?;
         Ok(draft)
-    }
-
-    /// Removes what a crash has left. The caller holds the lock.
-    ///
-    /// # Errors
-    /// [`Error::Store`] where the directory refuses.
-    pub fn remove_leftovers(&self) -> Result<Vec<String>, Error> {
-        let mut removed = self.directory.remove_drafts()?;
-        for name in self.directory.names()? {
-            if let Some(id) = BackupId::in_name(&name, ".etcd-", ".publishing") {
-                removed.extend(self.settle(&id)?);
-            }
-        }
-        Ok(removed)
-    }
-
-    /// Ends a publishing that was cut short: without a manifest the data goes, then the note.
-    fn settle(self, id: &BackupId) -> Result<Option<String>, Error> {
-        let (data, note) = (id.data_name(), id.note_name());
-        let is_orphan =
-            self.directory.contains(&data) && !self.directory.contains(&id.manifest_name());
-        if is_orphan {
-            self.directory.remove(&data)?;
-        }
-        if self.directory.contains(&note) {
-            self.directory.remove(&note)?;
-        }
-        Ok(is_orphan.then_some(data))
     }
 }
 

@@ -178,14 +178,18 @@ fn a_file_that_is_in_the_way_stays_and_no_backup_appears() {
 }
 
 #[test]
-fn a_crash_while_publishing_leaves_a_whole_backup_or_nothing() {
-    let (note, data, json) = (
+fn a_crash_while_publishing_or_removing_leaves_a_whole_backup_or_nothing() {
+    let (note, data, json, removing) = (
         ".etcd-20261122T060000Z.publishing",
         "etcd-20261122T060000Z.db",
         "etcd-20261122T060000Z.json",
+        ".etcd-20261122T060000Z.removing",
     );
     let foreign = "etcd-20261101T000000Z.db";
-    let states: [(&[&str], &[&str]); 4] = [
+    let states: [(&[&str], &[&str]); 7] = [
+        (&[removing, data], &[]),
+        (&[removing], &[]),
+        (&[removing, data, json], &[data, json]),
         (&[note], &[]),
         (&[note, data], &[]),
         (&[note, data, json], &[data, json]),
@@ -201,6 +205,85 @@ fn a_crash_while_publishing_leaves_a_whole_backup_or_nothing() {
         expected.sort_unstable();
         assert_eq!(names(&directory), expected);
     }
+}
+
+#[test]
+fn an_amended_manifest_is_whole_private_and_the_only_one() {
+    let (dir, directory) = directory();
+    let catalog = Catalog::of(&directory);
+    let mut backup = manifest("20261122T060000Z", 1);
+    let missing = catalog.amend(&backup).unwrap_err();
+    assert!(matches!(missing, Error::Store(_)), "{missing}");
+    assert!(names(&directory).is_empty(), "nothing is brought to life");
+    publish(&directory, &backup).unwrap();
+    for pinned in [true, false, true] {
+        backup.pinned = pinned;
+        catalog.amend(&backup).unwrap();
+        assert_eq!(catalog.list().unwrap().backups, [backup.clone()]);
+        assert_eq!(
+            names(&directory),
+            ["etcd-20261122T060000Z.db", "etcd-20261122T060000Z.json"]
+        );
+        let path = dir.path().join("etcd-20261122T060000Z.json");
+        let mode = std::fs::metadata(path).unwrap().permissions();
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
+            0o600
+        );
+    }
+}
+
+#[test]
+fn a_removed_backup_is_gone_with_all_that_is_its_own_and_nothing_else() {
+    let (_dir, directory) = directory();
+    let catalog = Catalog::of(&directory);
+    let (stays, goes) = ("20261122T060000Z", "20261122T070000Z");
+    for id in [stays, goes] {
+        publish(&directory, &manifest(id, 1)).unwrap();
+    }
+    let before = names(&directory);
+    catalog.remove(&manifest(goes, 1)).unwrap();
+    let expected: Vec<String> = before
+        .into_iter()
+        .filter(|name| !name.contains(goes))
+        .collect();
+    assert_eq!(names(&directory), expected);
+    catalog.remove(&manifest(goes, 1)).unwrap_err();
+    assert_eq!(names(&directory), expected);
+}
+
+#[test]
+fn a_backup_whose_data_cannot_be_removed_stays_whole_and_hinders_no_other() {
+    let (dir, directory) = directory();
+    let catalog = Catalog::of(&directory);
+    let backup = manifest("20261122T060000Z", 1);
+    publish(&directory, &backup).unwrap();
+    // a directory in its place is what no file can be removed like
+    let data = dir.path().join("etcd-20261122T060000Z.db");
+    std::fs::remove_file(&data).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    let before = names(&directory);
+    catalog.remove(&backup).unwrap_err();
+    assert_eq!(names(&directory), before);
+    // nor does a removal that a crash has cut short hinder another
+    directory
+        .rename(
+            "etcd-20261122T060000Z.json",
+            ".etcd-20261122T060000Z.removing",
+        )
+        .unwrap();
+    for name in [
+        ".etcd-20261123T060000Z.removing",
+        "etcd-20261123T060000Z.db",
+    ] {
+        std::fs::File::create(dir.path().join(name)).unwrap();
+    }
+    let leftovers = catalog.remove_leftovers().unwrap();
+    assert_eq!(leftovers.removed, ["etcd-20261123T060000Z.db"]);
+    assert_eq!(leftovers.stuck.len(), 1);
+    std::fs::remove_dir(&data).unwrap();
+    catalog.remove_leftovers().unwrap();
+    assert!(names(&directory).is_empty());
 }
 
 #[test]

@@ -7,7 +7,11 @@ mod generate;
 mod list;
 mod log;
 mod output;
+<<<<<<< HEAD
 mod restore;
+=======
+mod pin;
+>>>>>>> main
 mod schedule;
 mod show;
 mod status;
@@ -25,11 +29,14 @@ use jiff::Timestamp;
 use log::Log;
 use output::Output;
 
+/// The version, and the commit it was built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HCE_COMMIT"), ")");
+
 /// Backups of a Kubernetes control-plane node's etcd, proven good when they are made
 #[derive(Debug, Parser)]
 #[command(
     name = "hypercloud-etcd",
-    version,
+    version = VERSION,
     max_term_width = 100,
     after_help = "\
 Examples:
@@ -64,7 +71,12 @@ enum Command {
     List(list::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
+<<<<<<< HEAD
     Restore(restore::Arguments),
+=======
+    Pin(pin::Pin),
+    Unpin(pin::Unpin),
+>>>>>>> main
     Status(status::Arguments),
     Check(check::Arguments),
     Schedule(schedule::Arguments),
@@ -116,7 +128,12 @@ pub(crate) fn main() -> process::ExitCode {
         Command::List(arguments) => arguments.run(&context),
         Command::Show(arguments) => arguments.run(&context),
         Command::Verify(arguments) => arguments.run(&context),
+<<<<<<< HEAD
         Command::Restore(arguments) => arguments.run(&context),
+=======
+        Command::Pin(arguments) => arguments.run(&context),
+        Command::Unpin(arguments) => arguments.run(&context),
+>>>>>>> main
         Command::Status(arguments) => arguments.run(&context),
         Command::Check(arguments) => arguments.run(&context),
         Command::Schedule(arguments) => arguments.run(&context),

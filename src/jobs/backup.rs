@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::live::{self, Agreement};
 use super::receive::receive;
-use super::{blocking, pki, scratch_in};
+use super::{blocking, lock, pki, scratch_in};
 use crate::catalog::{
     self, BackupId, Catalog, Manifest, Outcome, Proof, Source, Step, Stored, Trigger,
 };
@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::etcd::{Client, Endpoint, LiveHash, MemberStatus, Survey};
 use crate::snapshot::{self, Digests, Inspection};
-use crate::store::{Directory, Draft, Lock};
+use crate::store::{Directory, Draft};
 
 /// What comes from outside: why, when, and who wants to know how far it is.
 pub struct Run<'r> {
@@ -57,7 +57,7 @@ const COMPACTION_RETRIES: usize = 2;
 pub async fn backup(config: &Config, run: &Run<'_>) -> Result<Manifest, Error> {
     let started = (run.clock)();
     let directory = Directory::open(&config.backup.dir)?;
-    let _lock = Lock::take(&directory, &holder(started))?;
+    let _lock = lock(&directory, "backup", started)?;
     let catalog = Catalog::of(&directory);
     remove_leftovers(catalog, &directory);
     let survey = Box::pin(Survey::take(&config.etcd)).await;
@@ -70,27 +70,27 @@ pub async fn backup(config: &Config, run: &Run<'_>) -> Result<Manifest, Error> {
     Ok(manifest)
 }
 
-/// Removes what an interrupted backup has left. What cannot be removed stops no backup.
+/// Removes what an interrupted job has left. What cannot be removed stops no backup.
 fn remove_leftovers(catalog: Catalog<'_>, directory: &Directory) {
+    let stays = |error: Error| {
+        tracing::warn!(
+            "what an interrupted job left stays there: {}",
+            error.in_a_line()
+        );
+    };
     match catalog.remove_leftovers() {
-        Ok(removed) => removed.iter().for_each(|leftover| {
-            tracing::warn!(
-                "removed {leftover}, which an interrupted backup had left in {}",
-                directory.path().display()
-            );
-        }),
-        Err(error) => tracing::warn!(
-            "what an interrupted backup left stays there: {}",
-            Error::from(error).in_a_line()
-        ),
+        Ok(leftovers) => {
+            for leftover in leftovers.removed {
+                tracing::warn!(
+                    "removed {leftover}, which an interrupted job had left in {}",
+                    directory.path().display()
+                );
+            }
+            leftovers.stuck.into_iter().map(Error::from).for_each(stays);
+        }
+        Err(error) => stays(error.into()),
     }
     pki::remove_leftovers(directory);
-}
-
-/// Who holds the lock, for others to read.
-fn holder(started: Timestamp) -> String {
-    let (process, name) = (std::process::id(), env!("CARGO_PKG_NAME"));
-    format!("process {process} ({name} backup), since {started:.0}")
 }
 
 /// Tries the members in order of preference. A snapshot that the other members contradict is kept

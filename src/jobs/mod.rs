@@ -3,6 +3,7 @@
 pub mod backup;
 mod live;
 pub mod look;
+pub mod pin;
 mod pki;
 pub mod probe;
 mod receive;
@@ -12,8 +13,38 @@ pub mod verify;
 use std::fs::File;
 use std::io;
 
+use jiff::Timestamp;
+
+use crate::catalog::{Catalog, Manifest, Selector};
+use crate::config::Config;
 use crate::error::Error;
-use crate::store::Directory;
+use crate::store::{Directory, Lock};
+
+/// Takes the directory's lock, saying for whom.
+fn lock(directory: &Directory, job: &str, now: Timestamp) -> Result<Lock, Error> {
+    let (process, name) = (std::process::id(), env!("CARGO_PKG_NAME"));
+    let holder = format!("process {process} ({name} {job}), since {now:.0}");
+    Ok(Lock::take(directory, &holder)?)
+}
+
+/// Changes what the manifest of one backup says, under the lock; the manifest as it is then.
+fn amend(
+    config: &Config,
+    selector: &Selector,
+    (job, now): (&str, Timestamp),
+    change: impl FnOnce(&mut Manifest),
+) -> Result<Manifest, Error> {
+    let directory = Directory::open(&config.backup.dir)?;
+    let _lock = lock(&directory, job, now)?;
+    let catalog = Catalog::of(&directory);
+    let mut manifest = catalog.find(selector)?;
+    let before = manifest.clone();
+    change(&mut manifest);
+    if manifest != before {
+        catalog.amend(&manifest)?;
+    }
+    Ok(manifest)
+}
 
 /// Runs what blocks (a disk, a hash) beside the runtime.
 async fn blocking<T: Send + 'static>(

@@ -54,11 +54,37 @@ impl Draft<'_> {
         })
     }
 
+    /// Makes the bytes durable and puts the file in place of the one of that name.
+    ///
+    /// # Errors
+    /// [`Error::Write`]; there is then the earlier file or this one, and never a part of either.
+    pub fn replace(mut self, name: &str) -> Result<(), Error> {
+        let directory = self.directory;
+        let failed = |errno| directory.unwritable(name, errno);
+        rustix::fs::fsync(&self.file).map_err(failed)?;
+        let fd = &directory.fd;
+        if self.name.is_none() {
+            // only what has a name can take the place of another
+            let draft = draft_name();
+            self.link_unnamed(&draft).map_err(failed)?;
+            self.name = Some(draft);
+        }
+        if let Some(draft) = &self.name {
+            rustix::fs::renameat(fd, draft, fd, name).map_err(failed)?;
+        }
+        directory.sync()
+    }
+
+    fn link_unnamed(&self, name: &str) -> Result<(), Errno> {
+        let unnamed = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let (here, fd) = (rustix::fs::CWD, &self.directory.fd);
+        rustix::fs::linkat(here, unnamed, fd, name, AtFlags::SYMLINK_FOLLOW)
+    }
+
     fn link(&self, name: &str) -> Result<(), Errno> {
         let fd = &self.directory.fd;
         let Some(draft) = &self.name else {
-            let unnamed = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-            return rustix::fs::linkat(rustix::fs::CWD, unnamed, fd, name, AtFlags::SYMLINK_FOLLOW);
+            return self.link_unnamed(name);
         };
         match rustix::fs::renameat_with(fd, draft, fd, name, RenameFlags::NOREPLACE) {
             // an old kernel or a network file system: a second name says the same
@@ -68,6 +94,13 @@ impl Draft<'_> {
             done => done,
         }
     }
+}
+
+/// A name that no other draft has.
+fn draft_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    format!("{DRAFT_PREFIX}{process}-{count}{DRAFT_SUFFIX}")
 }
 
 impl Drop for Draft<'_> {
@@ -120,9 +153,7 @@ impl Directory {
     }
 
     pub(super) fn named_draft(&self, flags: OFlags, mode: Mode) -> Result<Draft<'_>, Error> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let name = format!("{DRAFT_PREFIX}{process}-{count}{DRAFT_SUFFIX}");
+        let name = draft_name();
         let fd = rustix::fs::openat(&self.fd, &name, flags | OFlags::CREATE | OFlags::EXCL, mode)
             .map_err(|errno| self.unwritable(&name, errno))?;
         Ok(Draft {

@@ -1,7 +1,8 @@
 //! Where backups are kept: a directory whose files appear whole or not at all.
 //!
 //! A file is written without a name, synced, and linked into place; then the directory is synced.
-//! A crash at any instant leaves either the whole file or nothing. No file is ever overwritten.
+//! A crash at any instant leaves either the whole file or nothing. A file of another's is never
+//! overwritten; one of our own is replaced only where that is said ([`Draft::replace`]).
 
 mod draft;
 mod lock;
@@ -238,6 +239,16 @@ impl Directory {
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
             .map_err(|errno| self.unwritable(name, errno))?;
+        self.sync()
+    }
+
+    /// Gives a file another name, in place of whatever has that name.
+    ///
+    /// # Errors
+    /// [`Error::Write`] with the system's reason.
+    pub fn rename(&self, from: &str, to: &str) -> Result<(), Error> {
+        rustix::fs::renameat(&self.fd, from, &self.fd, to)
+            .map_err(|errno| self.unwritable(from, errno))?;
         self.sync()
     }
 

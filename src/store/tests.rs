@@ -86,6 +86,23 @@ fn a_file_is_never_overwritten() {
 }
 
 #[test]
+fn a_file_is_replaced_only_where_that_is_asked_for_and_leaves_no_draft() {
+    each_draft(|dir, directory, draft| {
+        std::fs::File::create(dir.join("a")).unwrap();
+        draft.file().unwrap().write_all(b"new").unwrap();
+        draft.replace("a").unwrap();
+        assert_eq!(directory.read("a", 10).unwrap(), b"new");
+        assert_eq!(directory.names().unwrap(), ["a"]);
+    });
+    each_draft(|dir, directory, draft| {
+        // what is no file cannot be replaced by one
+        std::fs::create_dir(dir.join("a")).unwrap();
+        draft.replace("a").unwrap_err();
+        assert_eq!(directory.names().unwrap(), ["a"]);
+    });
+}
+
+#[test]
 fn drafts_of_a_crash_are_removed_and_nothing_else() {
     let (dir, directory) = directory();
     for name in [

@@ -4,6 +4,7 @@
 /// imports, so the table has no cycle.
 pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("schedule", &[]),
+    ("host", &[]),
     ("sha256", &[]),
     ("certificate", &["sha256"]),
     ("snapshot", &["sha256"]),
@@ -11,6 +12,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("etcd", &["certificate"]),
     ("pki", &["sha256", "certificate", "store"]),
     ("catalog", &["sha256", "snapshot", "store", "pki"]),
+    ("recovery", &["store"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("config", &["schedule", "store", "etcd", "pki", "report"]),
     (
@@ -84,6 +86,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
         "rustix",
         &[
             "src/store/",
+            "src/host/",
             "src/snapshot/spool.rs",
             "src/error.rs",
             "src/cli/",
