@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::snapshot::{Damage, Mismatch};
-use crate::{catalog, config, etcd, schedule, store};
+use crate::{catalog, config, etcd, kubeadm, schedule, store};
 
 /// Exit codes, as in sysexits.h; the unit and the man page rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +170,14 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The manifest of a static pod says nothing that can be used.
+    #[error("the manifest {} cannot be used", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: kubeadm::Error,
+    },
     /// A file that the operator asked for could not be written.
     #[error("{} cannot be written", path.display())]
     Create {
@@ -256,6 +264,9 @@ impl Error {
             {
                 "Free some space on that file system; no earlier backup was touched."
             }
+            Error::Manifest { .. } => {
+                "Correct that file, or name another directory with --kubernetes-dir."
+            }
             Error::Usage(_) => "See the options with: hypercloud-etcd --help",
             Error::Bug(_) => "Please report this, with the journal of the run.",
             Error::Spool { .. } | Error::Read { .. } | Error::Create { .. } | Error::Catalog(_) => {
@@ -270,7 +281,9 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Error::Config(error) => config_code(error),
-            Error::MixedClusters(_) | Error::Schedule(_) => ExitCode::Config,
+            Error::MixedClusters(_) | Error::Schedule(_) | Error::Manifest { .. } => {
+                ExitCode::Config
+            }
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
             Error::Catalog(catalog::Error::NotFound { .. }) | Error::Usage(_) => ExitCode::Usage,

@@ -25,6 +25,7 @@
 pub mod certificate;
 pub mod etcd;
 pub mod host;
+pub mod kubeadm;
 pub mod schedule;
 pub mod sha256;
 pub mod snapshot;

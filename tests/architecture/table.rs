@@ -4,6 +4,7 @@
 /// imports, so the table has no cycle.
 pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("schedule", &[]),
+    ("kubeadm", &[]),
     ("host", &[]),
     ("sha256", &[]),
     ("certificate", &["sha256"]),
@@ -19,6 +20,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
         "error",
         &[
             "schedule",
+            "kubeadm",
             "certificate",
             "snapshot",
             "store",
@@ -32,6 +34,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     (
         "jobs",
         &[
+            "kubeadm",
             "certificate",
             "snapshot",
             "store",
@@ -70,6 +73,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
     ("x509-parser", &["src/certificate"]),
     ("toml", &["src/config/"]),
     ("cron", &["src/schedule/"]),
+    ("serde-saphyr", &["src/kubeadm/"]),
     // digests; a schedule's jitter is one, too
     (
         "sha2",
