@@ -7,11 +7,8 @@ mod generate;
 mod list;
 mod log;
 mod output;
-<<<<<<< HEAD
-mod restore;
-=======
 mod pin;
->>>>>>> main
+mod restore;
 mod schedule;
 mod show;
 mod status;
@@ -71,12 +68,9 @@ enum Command {
     List(list::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
-<<<<<<< HEAD
     Restore(restore::Arguments),
-=======
     Pin(pin::Pin),
     Unpin(pin::Unpin),
->>>>>>> main
     Status(status::Arguments),
     Check(check::Arguments),
     Schedule(schedule::Arguments),
@@ -128,12 +122,9 @@ pub(crate) fn main() -> process::ExitCode {
         Command::List(arguments) => arguments.run(&context),
         Command::Show(arguments) => arguments.run(&context),
         Command::Verify(arguments) => arguments.run(&context),
-<<<<<<< HEAD
         Command::Restore(arguments) => arguments.run(&context),
-=======
         Command::Pin(arguments) => arguments.run(&context),
         Command::Unpin(arguments) => arguments.run(&context),
->>>>>>> main
         Command::Status(arguments) => arguments.run(&context),
         Command::Check(arguments) => arguments.run(&context),
         Command::Schedule(arguments) => arguments.run(&context),
