@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::snapshot::{Damage, Mismatch};
-use crate::{catalog, config, etcd, kubeadm, schedule, store};
+use crate::{catalog, config, datadir, etcd, kubeadm, schedule, store};
 
 /// Exit codes, as in sysexits.h; the unit and the man page rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,6 +189,9 @@ pub enum Error {
     /// A restore was not begun.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// No data directory was made.
+    #[error(transparent)]
+    Datadir(#[from] datadir::Error),
     /// The command line asks for something that cannot be.
     #[error("{0}")]
     Usage(String),
@@ -241,6 +244,7 @@ impl Error {
             Error::Etcd(error) => return error.hint(),
             Error::Schedule(error) => return Some(error.hint()),
             Error::Refused(refusal) => return Some(refusal.hint()),
+            Error::Datadir(error) => return error.hint(),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
                 return store_hint(error);
             }
@@ -302,6 +306,7 @@ impl Error {
             }
             Error::Space { .. } => ExitCode::CannotCreate,
             Error::Refused(refusal) => refusal.exit_code(),
+            Error::Datadir(error) => datadir_code(error),
             Error::Bug(_) => ExitCode::Bug,
         }
     }
@@ -353,6 +358,26 @@ fn store_code(error: &store::Error) -> ExitCode {
         (_, Some(Errno::ACCESS | Errno::PERM)) => ExitCode::Permission,
         (store::Error::Read { .. }, _) | (_, Some(Errno::IO)) => ExitCode::Io,
         (store::Error::Open { .. } | store::Error::Write { .. }, _) => ExitCode::CannotCreate,
+    }
+}
+
+fn datadir_code(error: &datadir::Error) -> ExitCode {
+    use datadir::Error;
+    match error {
+        Error::PeerUrl { .. }
+        | Error::Membership { .. }
+        | Error::NotAMember { .. }
+        | Error::Bump { .. } => ExitCode::Usage,
+        Error::InUse { .. } => ExitCode::Locked,
+        Error::NotEmpty { .. } | Error::MountPoint { .. } => ExitCode::CannotCreate,
+        Error::Io { source, .. } => io_code(source, ExitCode::CannotCreate),
+        Error::Written(_) | Error::Differs(_) => ExitCode::Io,
+        Error::Json(_) => ExitCode::Bug,
+        Error::NotEtcd(_)
+        | Error::Newer { .. }
+        | Error::Oversized(_)
+        | Error::Nested(_)
+        | Error::Source(_) => ExitCode::Verification,
     }
 }
 

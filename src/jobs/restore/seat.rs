@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::datadir::{self, Member, Membership, PeerUrl};
+use crate::datadir::{Member, Membership, PeerUrl};
 use crate::error::{Error, Refusal};
 
 /// The member as the operator describes it.
