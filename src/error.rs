@@ -109,6 +109,9 @@ pub enum Error {
     /// The backups in it.
     #[error(transparent)]
     Catalog(#[from] catalog::Error),
+    /// A data directory was not made.
+    #[error(transparent)]
+    DataDir(#[from] datadir::Error),
     /// A member did not give a snapshot.
     #[error("no snapshot could be taken")]
     Etcd(#[from] etcd::Error),
@@ -189,9 +192,6 @@ pub enum Error {
     /// A restore was not begun.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// No data directory was made.
-    #[error(transparent)]
-    Datadir(#[from] datadir::Error),
     /// The command line asks for something that cannot be.
     #[error("{0}")]
     Usage(String),
@@ -244,7 +244,7 @@ impl Error {
             Error::Etcd(error) => return error.hint(),
             Error::Schedule(error) => return Some(error.hint()),
             Error::Refused(refusal) => return Some(refusal.hint()),
-            Error::Datadir(error) => return error.hint(),
+            Error::DataDir(error) => return error.hint(),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
                 return store_hint(error);
             }
@@ -290,6 +290,7 @@ impl Error {
             }
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
+            Error::DataDir(error) => datadir_code(error),
             Error::Catalog(catalog::Error::NotFound { .. }) | Error::Usage(_) => ExitCode::Usage,
             Error::Catalog(catalog::Error::Write { source, .. }) | Error::Spool { source, .. } => {
                 io_code(source, ExitCode::Io)
@@ -306,7 +307,6 @@ impl Error {
             }
             Error::Space { .. } => ExitCode::CannotCreate,
             Error::Refused(refusal) => refusal.exit_code(),
-            Error::Datadir(error) => datadir_code(error),
             Error::Bug(_) => ExitCode::Bug,
         }
     }
@@ -362,22 +362,22 @@ fn store_code(error: &store::Error) -> ExitCode {
 }
 
 fn datadir_code(error: &datadir::Error) -> ExitCode {
-    use datadir::Error;
+    use datadir::Error as E;
     match error {
-        Error::PeerUrl { .. }
-        | Error::Membership { .. }
-        | Error::NotAMember { .. }
-        | Error::Bump { .. } => ExitCode::Usage,
-        Error::InUse { .. } => ExitCode::Locked,
-        Error::NotEmpty { .. } | Error::MountPoint { .. } => ExitCode::CannotCreate,
-        Error::Io { source, .. } => io_code(source, ExitCode::CannotCreate),
-        Error::Written(_) | Error::Differs(_) => ExitCode::Io,
-        Error::Json(_) => ExitCode::Bug,
-        Error::NotEtcd(_)
-        | Error::Newer { .. }
-        | Error::Oversized(_)
-        | Error::Nested(_)
-        | Error::Source(_) => ExitCode::Verification,
+        E::PeerUrl { .. } | E::Membership { .. } | E::NotAMember { .. } | E::Bump { .. } => {
+            ExitCode::Usage
+        }
+        E::NotEtcd(_) | E::Newer { .. } | E::Oversized(_) | E::Nested(_) | E::Source(_) => {
+            ExitCode::Verification
+        }
+        E::NotEmpty { .. } | E::MountPoint { .. } => ExitCode::CannotCreate,
+        E::InUse { .. } => ExitCode::Locked,
+        E::Written(_) | E::Differs(_) => ExitCode::Io,
+        E::Json(_) => ExitCode::Bug,
+        E::Io { source, .. } => match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ExitCode::CannotCreate,
+            _ => io_code(source, ExitCode::Io),
+        },
     }
 }
 

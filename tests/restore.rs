@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::backup::text;
 use crate::support::etcd::{Etcd, Options, Version, versions};
-use source::{Source, State, quick};
+use source::{Source, State, log_in, quick};
 
 /// A member answers what the source held, and goes on: writes, restarts, defragments, writes.
 fn holds_and_goes_on(source: &Source, etcd: &mut Etcd) {
@@ -288,5 +288,6 @@ fn a_wal_may_lie_elsewhere() {
         .arguments
         .push(format!("--wal-dir={}", wal.display()));
     let etcd = Etcd::start_with(Version::V3_5, &source.host.pki, &options);
+    log_in(std::slice::from_ref(&etcd));
     assert_eq!(etcd.revision(), source.revision());
 }

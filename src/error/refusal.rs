@@ -70,14 +70,6 @@ pub enum Refusal {
         /// Those in the list of members.
         expected: String,
     },
-    /// The etcd that is to start could not be told from the host's own manifest.
-    #[error("{} does not tell which etcd runs here", path.display())]
-    Host {
-        /// The manifest.
-        path: PathBuf,
-        /// Why.
-        source: Why,
-    },
     /// The disk has no room for the data directory.
     #[error("the data directory of {needed} bytes does not fit {}", path.display())]
     Space {
@@ -146,7 +138,6 @@ impl Refusal {
                 expected,
                 ..
             } => format!("It advertises {advertised}; write --initial-advertise-peer-urls {expected}"),
-            Refusal::Host { .. } => "Say which, with: --etcd-version VERSION".into(),
             Refusal::Space { needed, free, .. } => format!(
                 "{free} bytes are free: {} more are needed. Free them, or restore to a larger file system.",
                 needed - free
@@ -162,7 +153,6 @@ impl Refusal {
             Refusal::Apart { .. } | Refusal::Advertised { .. } | Refusal::TooFar { .. } => {
                 ExitCode::Usage
             }
-            Refusal::Host { .. } => ExitCode::Config,
             Refusal::Space { .. } => ExitCode::CannotCreate,
             _ => ExitCode::Verification,
         }

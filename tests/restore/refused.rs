@@ -4,14 +4,14 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::source::Source;
 use crate::support::command::{Host, Output};
 use crate::support::etcd::Version;
 use crate::support::fake::{Behaviour, Fake, LiveHash, Script};
-use crate::support::kept::{Kept, golden, golden_path, told, with_trailer};
+use crate::support::kept::{Kept, golden, golden_path, with_trailer};
 use crate::support::mount::Mount;
 
 /// A host that may restore, and an empty place to restore to.
@@ -44,14 +44,13 @@ impl Place {
     #[track_caller]
     fn refuses(&self, args: &[&str], code: i32, words: &[&str]) {
         let before = self.look();
-        let output = self.run(args).expect_code(code);
-        for word in words.iter().chain(&["error: ", " hint: "]) {
+        let output = refused(self.run(args), code);
+        for word in words {
             assert!(
                 output.stderr.contains(word),
                 "{word:?} is not said: {output}"
             );
         }
-        assert!(output.stdout.is_empty(), "{output}");
         assert_eq!(self.look(), before, "something was left: {output}");
     }
 
@@ -65,6 +64,20 @@ impl Place {
             )
             .collect()
     }
+}
+
+/// It was refused with this code, and what to do was said.
+#[track_caller]
+fn refused(output: Output, code: i32) -> Output {
+    let output = output.expect_code(code);
+    for word in ["error: ", " hint: "] {
+        assert!(
+            output.stderr.contains(word),
+            "{word:?} is not said: {output}"
+        );
+    }
+    assert!(output.stdout.is_empty(), "{output}");
+    output
 }
 
 fn path(path: &Path) -> &str {
@@ -123,12 +136,12 @@ fn a_file_that_is_no_snapshot_is_named_for_what_it_is() {
         .expect_success();
     fs::remove_dir_all(place.target()).unwrap();
     let mut harmed = fs::read(&bare).unwrap();
-    harmed[3 * 4096] ^= 1;
+    (2..harmed.len() / 4096).for_each(|page| harmed[page * 4096] ^= 1);
     fs::write(&bare, harmed).unwrap();
     place.refuses(
         &["--file", path(&bare), "--skip-hash-check"],
         65,
-        &["page 3"],
+        &["carries the number"],
     );
 }
 
@@ -137,7 +150,7 @@ fn data_that_is_newer_than_the_etcd_that_is_to_start_is_refused() {
     let place = Place::new();
     let file = golden_path("3.5.30");
     for version in ["3.4.23", "v3.4", "3.4.0-rc.1", "2.9.9"] {
-        let words = ["is of etcd 3.5", "--etcd-version"];
+        let words = ["cluster version 3.5", "--etcd-version"];
         place.refuses(
             &["--file", path(&file), "--etcd-version", version],
             65,
@@ -167,7 +180,7 @@ fn the_etcd_of_a_kubeadm_host_is_known_from_its_manifest() {
     place.refuses(
         &arguments,
         65,
-        &["is of etcd 3.5", "etcd 3.4", "--etcd-version"],
+        &["cluster version 3.5", "etcd 3.4", "--etcd-version"],
     );
     let told = [&arguments[..], &["--etcd-version", "3.6.5", "--json"]].concat();
     let report = place.run(&told).expect_success().json();
@@ -287,7 +300,7 @@ fn a_target_that_is_in_anybodys_way_is_refused() {
         "--file",
         path(&file),
     ]);
-    told(output, 73);
+    refused(output, 73);
     assert!(!target.exists());
 
     fs::create_dir(&target).unwrap();
@@ -310,7 +323,7 @@ fn too_little_space_and_a_disk_of_its_own_are_told_with_the_numbers() {
             "--data-dir",
             path(&target),
         ];
-        let output = told(place.host.run(&arguments), 73);
+        let output = refused(place.host.run(&arguments), 73);
         assert!(
             output
                 .stderr
@@ -323,7 +336,7 @@ fn too_little_space_and_a_disk_of_its_own_are_told_with_the_numbers() {
     let disk = place.directory.path().join("disk");
     let _mount = Mount::ext2(&disk, &image.path().join("image"), 200 << 20);
     let arguments = ["restore", "--file", path(&file), "--data-dir", path(&disk)];
-    let output = told(place.host.run(&arguments), 73);
+    let output = refused(place.host.run(&arguments), 73);
     assert!(output.stderr.contains("mount point"), "{output}");
     let below = disk.join("etcd");
     let arguments = ["restore", "--file", path(&file), "--data-dir", path(&below)];
@@ -339,11 +352,11 @@ fn the_directory_of_an_etcd_that_runs_is_refused() {
     let mut etcd = source.restored(Version::V3_5, &[]);
     let data_dir = path(etcd.data_dir()).to_owned();
     let arguments = ["restore", "latest", "--data-dir", &data_dir];
-    let output = told(source.host.run(&arguments), 75);
+    let output = refused(source.host.run(&arguments), 75);
     assert!(output.stderr.contains("etcd"), "{output}");
     assert_eq!(etcd.revision(), source.revision());
     etcd.stop();
-    told(source.host.run(&arguments), 73);
+    refused(source.host.run(&arguments), 73);
 }
 
 /// A host with a verified backup and a newer one that the member contradicted.
@@ -390,7 +403,8 @@ fn the_newest_backup_is_not_restored_unless_it_is_verified_and_the_one_that_is_i
     fs::remove_dir_all(place.target()).unwrap();
     let report = place.run(&["latest~1", "--json"]).expect_success().json();
     assert_eq!(report["backup"], verified);
-    assert_eq!(report["warnings"], json!([]));
+    let warnings = report["warnings"].to_string();
+    assert!(!warnings.contains("not verified"), "{report:#}");
 }
 
 #[test]

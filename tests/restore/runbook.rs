@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::source::{Source, State, quick};
+use super::source::{Source, State, log_in, quick};
 use crate::support::command::{Output, binary, run};
 use crate::support::etcd::{Cluster, Etcd, Version};
 
@@ -86,7 +86,7 @@ fn the_runbook_for_one_node_brings_it_back() {
             ["systemctl", "stop", "etcd"] => cluster.members[0].stop(),
             ["systemctl", "start", "etcd"] => {
                 cluster.restart();
-                source.log_in(&cluster);
+                log_in(&cluster.members);
             }
             ["etcdctl", ref arguments @ ..] => {
                 let said = cluster.members[0].etcdctl(arguments).expect_success();
@@ -138,7 +138,7 @@ fn the_runbook_for_three_nodes_brings_them_back() {
         }
     }
     cluster.restart();
-    source.log_in(&cluster);
+    log_in(&cluster.members);
     let revision = source.revision() + 1_000_000_000;
     for member in &cluster.members {
         assert_eq!(member.revision(), revision);

@@ -135,17 +135,6 @@ impl Source {
         }
     }
 
-    /// Lets the helpers of members that were restored from it log in.
-    #[expect(
-        clippy::unused_self,
-        reason = "the password is the one that the source has"
-    )]
-    pub(super) fn log_in(&self, cluster: &Cluster) {
-        for member in &cluster.members {
-            member.log_in(PASSWORD);
-        }
-    }
-
     pub(super) fn revision(&self) -> i64 {
         self.hash.revision
     }
@@ -188,9 +177,14 @@ impl Source {
             }
         };
         let cluster = Cluster::start_prepared(version, size, &self.host.pki, &quick(), &restore);
-        self.log_in(&cluster);
+        log_in(&cluster.members);
         cluster
     }
+}
+
+/// Lets the helpers of members that were restored from a source log in.
+pub(super) fn log_in(members: &[Etcd]) {
+    members.iter().for_each(|member| member.log_in(PASSWORD));
 }
 
 /// Members that elect at once.

@@ -14,16 +14,14 @@ pub use choice::{Origin, Pick};
 pub use report::{Report, Step};
 pub use seat::Seat;
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::manifests;
 use crate::config::Config;
-use crate::datadir::{self, Membership, Place, Recipe, Version};
-use crate::error::{Error, Refusal, Why};
-use crate::kubeadm::EtcdPod;
+use crate::datadir::{self, Membership, Place, Recipe};
+use crate::error::{Error, Refusal};
 use crate::snapshot::{Damage, Facts, Trailer, Unproven, Verified};
 use crate::store::Directory;
 use choice::Candidate;
@@ -45,7 +43,7 @@ pub struct Request {
     /// Whether the alarms of the old cluster go, or the database is written anew.
     pub changes: Changes,
     /// The etcd that is to start from it; where nothing is said, what the host's manifest names.
-    pub etcd_version: Option<Version>,
+    pub etcd_version: Option<EtcdVersion>,
     /// Where Kubernetes has its files: `/etc/kubernetes`.
     pub kubernetes_dir: PathBuf,
 }
@@ -103,10 +101,7 @@ pub struct Chosen {
 pub fn restore(config: Option<&Config>, request: &Request, run: &Run<'_>) -> Result<Report, Error> {
     let (membership, member) = request.seat.take(run.now)?;
     let place = Place::look(&request.data_dir)?;
-    let etcd = match request.etcd_version {
-        Some(version) => Some(version),
-        None => version_of_host(&request.kubernetes_dir)?,
-    };
+    let etcd = request.version_to_start()?;
     let chosen = Chosen::find(config, &request.pick, run)?;
     let bump = bump_for(request, &chosen, &membership, run.now)?;
     let recipe = Recipe {
@@ -240,6 +235,18 @@ fn prove(candidate: &Candidate, pick: &Pick, run: &Run<'_>) -> Result<Verified, 
     })
 }
 
+impl Request {
+    /// The etcd that is to start: what was said, or else what the host's manifest names.
+    fn version_to_start(&self) -> Result<Option<EtcdVersion>, Error> {
+        if self.etcd_version.is_some() {
+            return Ok(self.etcd_version);
+        }
+        let pod = manifests::etcd(&self.kubernetes_dir)?;
+        let version = pod.and_then(|pod| pod.image.version());
+        Ok(version.and_then(|version| EtcdVersion::parse(&version.to_string())))
+    }
+}
+
 /// A Kubernetes host's components remember revisions.
 fn default_on(kubernetes_dir: &Path) -> Ahead {
     if kubernetes_dir.join("manifests").is_dir() {
@@ -247,27 +254,4 @@ fn default_on(kubernetes_dir: &Path) -> Ahead {
     } else {
         Ahead::Stay
     }
-}
-
-/// The etcd that the host's manifest starts, if it has one.
-fn version_of_host(kubernetes_dir: &Path) -> Result<Option<Version>, Refusal> {
-    let path = kubernetes_dir.join("manifests/etcd.yaml");
-    let refused = |why: String| Refusal::Host {
-        path: path.clone(),
-        source: Why(why),
-    };
-    let manifest = match fs::read(&path) {
-        Ok(manifest) => manifest,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(refused(error.to_string())),
-    };
-    let pod = EtcdPod::parse(&manifest).map_err(|error| refused(error.to_string()))?;
-    let version = pod.image.version();
-    let named = version.and_then(|version| Version::parse(&version.to_string()));
-    named.map(Some).ok_or_else(|| {
-        refused(format!(
-            "its image is {}, whose tag names no version",
-            pod.image
-        ))
-    })
 }
