@@ -74,7 +74,7 @@ struct Member {
     /// What sets the new cluster apart from the old one (default: a fresh one)
     #[arg(long, value_name = "TOKEN")]
     initial_cluster_token: Option<String>,
-    /// Where peers reach this member [default: as in --initial-cluster, or http://localhost:2380]
+    /// Where peers reach this member (default: as in --initial-cluster)
     #[arg(long, value_name = "URLS")]
     initial_advertise_peer_urls: Option<String>,
 }

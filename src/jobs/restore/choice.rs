@@ -116,17 +116,14 @@ impl Candidate {
         facts: &Facts,
         pick: &Pick,
     ) -> Result<(), Refusal> {
-        match &self.manifest {
-            Some(manifest) => {
-                if let Some(difference) = difference(manifest, sha256, facts) {
-                    return Err(self.changed(difference));
-                }
+        if let Some(manifest) = &self.manifest {
+            if let Some(difference) = difference(manifest, sha256, facts) {
+                return Err(self.changed(difference));
             }
+        } else {
             // a file that is one of the backups is treated as such
-            None => {
-                let mut known = self.listing.backups.iter();
-                self.manifest = known.find(|backup| backup.sha256 == sha256).cloned();
-            }
+            let mut known = self.listing.backups.iter();
+            self.manifest = known.find(|backup| backup.sha256 == sha256).cloned();
         }
         match &self.manifest {
             Some(manifest) if !manifest.verified && !pick.allow_unverified => {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Bump, Chosen, Request};
 use crate::catalog::BackupId;
-use crate::datadir::{Built, Id, Layout, Member, Recipe};
+use crate::datadir::{Built, Id, Layout, Member, PeerUrl, Recipe};
 use crate::snapshot::Sha256;
 
 /// A restored data directory.
@@ -193,7 +193,7 @@ fn command_for(request: &Request, chosen: &Chosen, recipe: &Recipe, member: &Mem
 }
 
 fn joined(member: &Member) -> String {
-    let urls: Vec<&str> = member.peer_urls.iter().map(|url| url.as_str()).collect();
+    let urls: Vec<&str> = member.peer_urls.iter().map(PeerUrl::as_str).collect();
     quoted(&urls.join(","))
 }
 
