@@ -191,74 +191,55 @@ fn the_etcd_of_a_kubeadm_host_is_known_from_its_manifest() {
     );
 }
 
+const TRIO: &str = "a=https://10.0.0.1:2380,b=https://10.0.0.2:2380,c=https://10.0.0.3:2380";
+
+/// Options that do not fit together, and what is said of them.
+const UNFIT: &[(&str, &str)] = &[
+    (
+        "--name d --initial-cluster TRIO --initial-cluster-token t",
+        "\"d\"",
+    ),
+    ("--initial-cluster a=https://10.0.0.1:2380", "default"),
+    (
+        "--name a --initial-cluster TRIO --initial-cluster-token t --initial-advertise-peer-urls https://10.0.0.2:2380",
+        "https://10.0.0.2:2380",
+    ),
+    ("--initial-cluster default=ftp://10.0.0.1:2380", "ftp"),
+    ("--initial-cluster default", "default"),
+    ("--initial-cluster ,", "it names no member"),
+    (
+        "--name a --initial-cluster a=http://h:1,b=http://h:1 --initial-cluster-token t",
+        "http://h:1",
+    ),
+    (
+        "--name a --initial-cluster TRIO",
+        "--initial-cluster-token etcd-",
+    ),
+    (
+        "--name a --initial-cluster TRIO --initial-cluster-token t --bump-revision auto",
+        "--bump-revision 1000000000 --mark-compacted",
+    ),
+    ("--bump-revision 5", "--mark-compacted"),
+    ("--mark-compacted", "--bump-revision"),
+    ("--bump-revision 0 --mark-compacted", "--bump-revision"),
+    (
+        "--bump-revision 9223372036854775807 --mark-compacted",
+        "moved ahead by",
+    ),
+];
+
 #[test]
 fn what_the_members_are_told_must_fit_together() {
     let place = Place::new();
     let file = golden_path("3.5.30");
-    let trio = "a=https://10.0.0.1:2380,b=https://10.0.0.2:2380,c=https://10.0.0.3:2380";
-    for (options, word) in [
-        (
-            &[
-                "--name",
-                "d",
-                "--initial-cluster",
-                trio,
-                "--initial-cluster-token",
-                "t",
-            ][..],
-            "\"d\"",
-        ),
-        (&["--initial-cluster", "a=https://10.0.0.1:2380"], "default"),
-        (
-            &[
-                "--name",
-                "a",
-                "--initial-cluster",
-                trio,
-                "--initial-cluster-token",
-                "t",
-                "--initial-advertise-peer-urls",
-                "https://10.0.0.2:2380",
-            ],
-            "https://10.0.0.2:2380",
-        ),
-        (&["--initial-cluster", "default=ftp://10.0.0.1:2380"], "ftp"),
-        (&["--initial-cluster", "default"], "default"),
-        (&["--initial-cluster", ""], ""),
-        (
-            &[
-                "--name",
-                "a",
-                "--initial-cluster",
-                "a=http://h:1,b=http://h:1",
-                "--initial-cluster-token",
-                "t",
-            ],
-            "http://h:1",
-        ),
-        (
-            &[
-                "--name",
-                "a",
-                "--initial-cluster",
-                trio,
-                "--initial-advertise-peer-urls",
-                "https://10.0.0.1:2380",
-            ],
-            "--initial-cluster-token etcd-",
-        ),
-        (&["--bump-revision", "5"], "--mark-compacted"),
-        (&["--mark-compacted"], "--bump-revision"),
-        (
-            &["--bump-revision", "0", "--mark-compacted"],
-            "--bump-revision",
-        ),
-        (
-            &["--bump-revision", "9223372036854775807", "--mark-compacted"],
-            "moved ahead by",
-        ),
-    ] {
-        place.refuses(&[&["--file", path(&file)], options].concat(), 64, &[word]);
+    for (options, word) in UNFIT {
+        let options = options.replace("TRIO", TRIO);
+        let options: Vec<&str> = options.split(' ').collect();
+        place.refuses(
+            &[&["--file", path(&file)], &options[..]].concat(),
+            64,
+            &[word],
+        );
     }
     for line in [&[][..], &["latest", "--file", "/x"], &["nonsense"]] {
         place.run(line).expect_code(64);

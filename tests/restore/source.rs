@@ -184,7 +184,9 @@ impl Source {
 
 /// Lets the helpers of members that were restored from a source log in.
 pub(super) fn log_in(members: &[Etcd]) {
-    members.iter().for_each(|member| member.log_in(PASSWORD));
+    for member in members {
+        member.log_in(PASSWORD);
+    }
 }
 
 /// Members that elect at once.
