@@ -35,6 +35,15 @@ pub struct Memory {
     known: HashMap<String, (Stamp, Summary)>,
 }
 
+impl<B> Default for Listing<B> {
+    fn default() -> Self {
+        Listing {
+            backups: Vec::new(),
+            unreadable: Vec::new(),
+        }
+    }
+}
+
 impl Catalog<'_> {
     /// Reads every manifest.
     ///
