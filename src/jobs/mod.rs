@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod backup;
+pub mod init;
 mod live;
 pub mod look;
 pub mod manifests;
