@@ -458,6 +458,105 @@ fn etcd_that_is_down_is_a_failing_backup_and_ends_when_it_is_back() {
     );
 }
 
+/// Lets the daemon believe that it last proved the stored backups again years ago.
+fn missed_a_round(node: &Node) {
+    fs::create_dir_all(node.state_file().with_file_name("")).expect("a directory");
+    let state = json!({
+        "format": 1,
+        "settled": "2020-01-01T00:00:00Z",
+        "reverify": {"settled": "2020-01-01T00:00:00Z"},
+    });
+    fs::write(node.state_file(), state.to_string()).expect("a state");
+}
+
+#[test]
+fn bit_rot_is_found_by_the_daemon_after_a_backup_that_is_due() {
+    let (_etcd, node) = with_etcd(YEARLY);
+    let rotten = node.host.backup();
+    let file = node.host.snapshot_of(&rotten);
+    let size = fs::metadata(&file).unwrap().len();
+    let file = fs::File::options().write(true).open(file).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"?", size / 2).unwrap();
+    missed_a_round(&node);
+    let mut daemon = node.start();
+    let story = daemon.hear("no longer stands up to its proof");
+    assert!(story.contains(rotten["id"].as_str().unwrap()), "{story}");
+    let (output, heard) = daemon.stop();
+    let id = rotten["id"].as_str().unwrap();
+    let event = format!("backup {id} no longer stands up to its proof: the file's SHA-256 is ");
+    assert!(output.stderr.contains(&event), "{output}");
+    let backup = heard
+        .iter()
+        .position(|said| said.contains("backup running"));
+    let proof = heard
+        .iter()
+        .position(|said| said.contains("proving stored backups again"));
+    assert!(backup < proof || proof.is_none(), "{heard:?}");
+    let manifests = node.manifests();
+    let [old, new] = &manifests[..] else {
+        panic!("{manifests:?}")
+    };
+    assert_eq!(old["lastVerified"]["result"], "failed");
+    assert!(
+        new["started"].as_str() <= old["lastVerified"]["at"].as_str(),
+        "the backup goes first"
+    );
+    node.host.run(&["status"]).expect_code(1);
+}
+
+#[test]
+fn a_round_is_told_remembered_and_not_repeated_after_a_restart() {
+    let (_etcd, node) = with_etcd(YEARLY);
+    node.host.backup();
+    node.host.backup();
+    missed_a_round(&node);
+    node.edit("[etcd]", "[etcd]");
+    let mut daemon = node.start();
+    let is_over = || {
+        let state = node.state();
+        let done = state["reverify"]["settled"].as_str()? > "2021";
+        (done && state["reverify"]["began"].is_null()).then_some(())
+    };
+    wait_for("the end of the round", SOON, || {
+        daemon.listen();
+        is_over()
+    });
+    let (output, _) = daemon.stop();
+    assert!(output.stderr.contains("all is as it was"), "{output}");
+    let proven = |backup: &Value| backup["lastVerified"]["result"] == "passed";
+    // the one that the daemon made itself was proven when it was made
+    let manifests = node.manifests();
+    assert_eq!(manifests.iter().filter(|backup| proven(backup)).count(), 2);
+    let mut again = node.start();
+    for _ in 0..3 {
+        again.hear("WATCHDOG=1");
+    }
+    let (output, _) = again.stop();
+    assert!(!output.stderr.contains("all is as it was"), "{output}");
+}
+
+#[test]
+fn a_round_begins_when_the_clock_says_so() {
+    let (_etcd, node) = with_etcd(YEARLY);
+    let backup = node.host.backup();
+    // later than the backup, whatever the clock on the wall says
+    let saturday = ts("2200-01-04T12:00:00Z");
+    let now = Cell::new(saturday);
+    let since = Instant::now();
+    let manifest = || node.manifests().remove(0);
+    on_a_set_clock(&node, &|| now.get(), || {
+        if since.elapsed() > Duration::from_millis(700) {
+            now.set(ts("2200-01-05T03:00:01Z"));
+        } else {
+            assert_eq!(manifest()["lastVerified"], Value::Null);
+        }
+        let at = manifest()["lastVerified"]["at"].clone();
+        at.is_string().then_some(())
+    });
+    assert_eq!(manifest()["id"], backup["id"]);
+    assert_eq!(manifest()["lastVerified"]["at"], "2200-01-05T03:00:01Z");
+}
+
 #[test]
 fn a_lock_that_another_job_holds_is_waited_for() {
     let (_etcd, node) = with_etcd(YEARLY);

@@ -55,6 +55,9 @@ mod login;
 /// A store that lost its keys makes a suspect backup, and nothing is pruned until somebody accepts it.
 mod suspect;
 
+/// Bit rot is found by whoever looks, named and counted; what is whole again is good again.
+mod reverify;
+
 /// Clusters: who is asked first, who stands in, and who is named as corrupt.
 mod members;
 /// What is restored holds every key, lease and user on every version of etcd; bad input is refused before anything changes.

@@ -7,6 +7,7 @@ use hypercloud_etcd::catalog::{Outcome, Selector};
 use hypercloud_etcd::config::Config;
 use hypercloud_etcd::error::{Error, ExitCode};
 use hypercloud_etcd::jobs::look;
+use hypercloud_etcd::jobs::reverify::prove_again;
 use hypercloud_etcd::jobs::verify::{self, Verdict};
 use hypercloud_etcd::report::text;
 
@@ -15,8 +16,9 @@ use super::Context;
 /// Prove stored backups again: every byte against the manifest, then every page
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit code 65 where one does not stand up to it, or where there is none. Changes nothing and needs
-no etcd.
+Exit code 65 where one does not stand up to it, or where there is none. Needs no etcd. The result is
+written into the manifest where that can be done; a backup that fails counts for nothing until it
+is proven again.
 
 Examples:
   hypercloud-etcd verify latest
@@ -62,31 +64,36 @@ impl Arguments {
 
     fn of_backups(&self, context: &Context) -> Result<Vec<Verdict>, Error> {
         let config: Config = context.config()?;
-        let output = &context.output;
-        let one = |backup| {
-            output.step(&format!("proving {backup}"));
-        };
+        let mut verdicts = Vec::new();
+        let mut ids = Vec::new();
+        let mut unreadable = Vec::new();
         if self.all {
-            let listing = look::manifests(&config)?;
-            let mut verdicts = Vec::new();
-            for backup in &listing.backups {
-                one(backup.id.to_string());
-                verdicts.push(verify::verify(&config, backup)?);
-            }
-            verdicts.extend(listing.unreadable.iter().map(|(path, why)| Verdict {
-                name: path.display().to_string(),
-                verified: false,
-                problems: vec![format!("the manifest cannot be used: {why}")],
-                size: 0,
-            }));
-            return Ok(verdicts);
+            let listing = look::list(&config)?;
+            ids.extend(listing.backups.into_iter().map(|backup| backup.id));
+            unreadable = listing.unreadable;
+        } else {
+            let latest = Selector::Latest(0);
+            let selector = self.selector.as_ref().unwrap_or(&latest);
+            ids.push(look::find(&config, selector)?.id);
         }
-        let backup = look::find(
-            &config,
-            self.selector.as_ref().unwrap_or(&Selector::Latest(0)),
-        )?;
-        one(backup.id.to_string());
-        Ok(vec![verify::verify(&config, &backup)?])
+        let mut is_told = false;
+        for id in ids {
+            context.output.step(&format!("proving {id}"));
+            let proven = prove_again(&config, &id, &|| true, context.now())?;
+            // none: it was removed in the meantime
+            let Some(proven) = proven else { continue };
+            if let Some(error) = proven.unrecorded.filter(|_| !is_told) {
+                context.output.end_progress();
+                tracing::warn!("the result is not written down: {}", error.in_a_line());
+                is_told = true;
+            }
+            verdicts.push(proven.verdict);
+        }
+        verdicts.extend(unreadable.into_iter().map(|(path, why)| {
+            let why = format!("the manifest cannot be used: {why}");
+            Verdict::against(path.display().to_string(), why)
+        }));
+        Ok(verdicts)
     }
 
     /// A file by itself: a database without a trailer is not proven to be what etcd sent.
@@ -111,6 +118,8 @@ impl Arguments {
             verified: problems.is_empty(),
             problems,
             size,
+            snapshot: None,
+            found: Vec::new(),
         })
     }
 }

@@ -6,7 +6,9 @@
 
 mod attempt;
 mod plan;
+mod prover;
 mod record;
+mod rounds;
 mod signals;
 mod story;
 
@@ -26,6 +28,8 @@ use crate::report::systemd::Systemd;
 use crate::report::{Status, event};
 use crate::schedule;
 use plan::{Plan, Step, Timetable};
+use prover::{Done, Prover};
+use rounds::Rounds;
 use signals::{Signal, Signals};
 use story::Story;
 
@@ -58,17 +62,27 @@ pub async fn run(setup: Setup<'_>) -> Result<(), Error> {
     daemon.hail();
     loop {
         match daemon.plan.step((daemon.clock)()) {
-            Step::Wait(until) => match daemon.wait(until, &mut signals).await {
-                Some(Signal::Stop) => break,
-                Some(Signal::Reload) => daemon.reload(),
-                None => daemon.look().await,
-            },
+            Step::Wait(until) => {
+                daemon.prove_on();
+                match daemon.wait(until, &mut signals).await {
+                    Woken::Asked(Signal::Stop) => break,
+                    Woken::Asked(Signal::Reload) => daemon.reload(),
+                    Woken::InTime => daemon.look().await,
+                    Woken::Proved(done) => {
+                        if daemon.proved(done) {
+                            daemon.look().await;
+                        }
+                    }
+                }
+            }
             Step::Attempt {
                 tick,
                 trigger,
                 number,
             } => {
+                daemon.prover.pause(true);
                 let flow = attempt::make(&mut daemon, &mut signals, (tick, trigger, number)).await;
+                daemon.prover.pause(false);
                 if flow == ControlFlow::Break(()) {
                     break;
                 }
@@ -79,6 +93,7 @@ pub async fn run(setup: Setup<'_>) -> Result<(), Error> {
         }
         daemon.systemd.alive(&daemon.story());
     }
+    daemon.prover.stop();
     daemon.systemd.stopping("stopping");
     tracing::info!(message_id = event::DAEMON, "stopped");
     Ok(())
@@ -97,6 +112,16 @@ pub fn refusal(error: &config::Error) -> String {
     format!("{error}: {}", errors.collect::<Vec<_>>().join("; "))
 }
 
+/// What ended a wait.
+enum Woken {
+    /// Its time, or the beat.
+    InTime,
+    /// A signal.
+    Asked(Signal),
+    /// A stored backup is proven, or that work failed.
+    Proved(Result<Done, String>),
+}
+
 struct Daemon<'s> {
     config: Arc<Config>,
     zone: TimeZone,
@@ -112,6 +137,8 @@ struct Daemon<'s> {
     seen: Result<Status, String>,
     /// What was read of them, so that no beat reads it again.
     memory: Arc<Mutex<Memory>>,
+    /// Proves them again.
+    prover: Prover,
     /// Why the configuration on disk is not the one in force.
     refused: Option<String>,
     /// The tick for which it was told that the lock is held.
@@ -147,6 +174,11 @@ impl<'s> Daemon<'s> {
             plan.resume(&begun, now);
         }
         Daemon {
+            prover: Prover::new(Rounds::new(
+                setup.config.reverify.clone(),
+                state.reverify.as_ref(),
+                now,
+            )),
             zone: zone(&setup.config),
             config: Arc::new(setup.config),
             host: setup.host,
@@ -177,15 +209,17 @@ impl<'s> Daemon<'s> {
         self.warn_of_schedule();
     }
 
-    /// Waits until then, or a signal, or the next beat.
-    async fn wait(&self, until: Option<Timestamp>, signals: &mut Signals) -> Option<Signal> {
+    /// Waits until then, or a signal, or the next beat, or a proof to begin or to end.
+    async fn wait(&mut self, until: Option<Timestamp>, signals: &mut Signals) -> Woken {
         let beat = self.systemd.beat();
+        let until = until.into_iter().chain(self.prover.next_start()).min();
         let left = until.map(|until| until.duration_since((self.clock)()));
         let left = left.map_or(beat, |left| Duration::try_from(left).unwrap_or_default());
         tokio::select! {
             biased;
-            signal = signals.next() => Some(signal),
-            () = tokio::time::sleep(left.min(beat)) => None,
+            signal = signals.next() => Woken::Asked(signal),
+            done = self.prover.done() => Woken::Proved(done),
+            () = tokio::time::sleep(left.min(beat)) => Woken::InTime,
         }
     }
 
@@ -228,6 +262,7 @@ impl<'s> Daemon<'s> {
             failing: self.state.failing.as_ref(),
             again: again.map(|open| (open.attempts + 1, open.again)),
             next: self.plan.next_start(),
+            proving: self.prover.rounds.progress(),
             refused: self.refused.as_deref(),
         }
         .line()
@@ -243,7 +278,9 @@ impl<'s> Daemon<'s> {
                     tracing::warn!("{}: {problem}", path.display());
                 }
                 let timetable = timetable(&config, &self.host);
-                self.plan.change(timetable, (self.clock)());
+                let now = (self.clock)();
+                self.plan.change(timetable, now);
+                self.prover.rounds.change(config.reverify.clone(), now);
                 self.zone = zone(&config);
                 self.config = Arc::new(config);
                 self.refused = None;

@@ -18,7 +18,7 @@ use crate::schedule::{self, Schedule};
 const PUNCTUAL: SignedDuration = SignedDuration::from_mins(1);
 /// How far the clock may be set back until it counts as having been wrong before: up to here no
 /// tick runs twice, beyond it the schedule starts over. cron(8) draws the same line.
-const SET_BACK: SignedDuration = SignedDuration::from_hours(3);
+pub(super) const SET_BACK: SignedDuration = SignedDuration::from_hours(3);
 /// The pause after the first failed attempt; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// No pause is longer.

@@ -69,6 +69,7 @@ impl Daemon<'_> {
             attempts: open.attempts,
             under_way: open.under_way,
         });
+        self.state.reverify = Some(self.prover.rounds.remembered());
         match self.file.write(&self.state) {
             Ok(()) => self.remembers = true,
             Err(error) if self.remembers => {

@@ -21,6 +21,8 @@ pub(super) struct Story<'s> {
     /// When a failed run is tried again, and with which attempt.
     pub(super) again: Option<(u32, Timestamp)>,
     pub(super) next: Option<Timestamp>,
+    /// How many of how many stored backups are proven again, while that is under way.
+    pub(super) proving: Option<(usize, usize)>,
     /// Why the configuration on disk is not the one in force.
     pub(super) refused: Option<&'s str>,
 }
@@ -55,6 +57,9 @@ impl Story<'_> {
                 "; disk {}% free",
                 text::percent(disk.free, disk.total)
             );
+        }
+        if let Some((done, all)) = self.proving {
+            let _ = write!(line, "; proving stored backups again, {done} of {all} done");
         }
         for problem in self.problems() {
             let _ = write!(line, "; {problem}");
@@ -229,6 +234,7 @@ mod tests {
             failing,
             again: failing.map(|_| (4, "2026-11-22T14:13:07Z".parse().unwrap())),
             next: Some("2026-11-22T15:00:00Z".parse().unwrap()),
+            proving: refused.map(|_| (3, 40)),
             refused,
         }
         .line()
@@ -245,7 +251,7 @@ mod tests {
         assert_eq!(
             told(&Ok(status(true)), None, Some("schedule: 61 is no minute")),
             "newest verified backup 14:00 (412 MB, rev 8123456, 12 min ago), next 15:00; disk 61% free; \
-             the certificate in /x expires in 5 days; CONFIGURATION REFUSED, the old one goes on: \
+             proving stored backups again, 3 of 40 done; the certificate in /x expires in 5 days; CONFIGURATION REFUSED, the old one goes on: \
              schedule: 61 is no minute"
         );
         let failing = Failing {

@@ -11,6 +11,7 @@ mod pki;
 pub mod probe;
 mod receive;
 pub mod restore;
+pub mod reverify;
 pub mod verify;
 
 use std::fs::File;

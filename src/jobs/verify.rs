@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::catalog::{Catalog, Manifest, Outcome, Proof, Step};
+use crate::catalog::{self, Catalog, Manifest, Outcome, Proof, Step};
 use crate::config::Config;
 use crate::error::Error;
 use crate::snapshot::{self, Digests, Facts, Inspection};
@@ -24,6 +24,27 @@ pub struct Verdict {
     pub problems: Vec<String>,
     /// Bytes read.
     pub size: u64,
+    /// Whether the snapshot is what it was; `None`: it could not be looked at.
+    #[serde(skip)]
+    pub snapshot: Option<Outcome>,
+    /// The problems that were not there when the backup was made.
+    #[serde(skip)]
+    pub found: Vec<String>,
+}
+
+impl Verdict {
+    /// A verdict on what cannot be proven at all.
+    #[must_use]
+    pub fn against(name: String, why: String) -> Self {
+        Verdict {
+            name,
+            verified: false,
+            problems: vec![why.clone()],
+            size: 0,
+            snapshot: Some(Outcome::Failed),
+            found: vec![why],
+        }
+    }
 }
 
 /// What a snapshot file says, and what was proven of it.
@@ -40,40 +61,75 @@ pub struct Report {
     pub verification: Vec<Step>,
 }
 
-/// Proves one backup of the catalog; a file that cannot be read counts against it.
+/// Proves one backup of the catalog; a file that cannot be read counts against it. `None`: `go_on`,
+/// which is asked every few megabytes, has said no.
 ///
 /// # Errors
 /// Where this process cannot do the work, not where the backup is bad.
-pub fn verify(config: &Config, manifest: &Manifest) -> Result<Verdict, Error> {
+pub fn verify(
+    config: &Config,
+    manifest: &Manifest,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Option<Verdict>, Error> {
     let directory = Directory::open(&config.backup.dir)?;
+    let (mut found, mut size) = (Vec::new(), 0);
+    let snapshot;
+    match Catalog::of(&directory).data(manifest) {
+        Ok(file) => {
+            let digests = snapshot::digest_while(&file, go_on);
+            match digests {
+                Ok(None) => return Ok(None),
+                Ok(Some(digests)) => {
+                    size = digests.length;
+                    let inspection = inspect_database(&file, size, Path::new(&manifest.file))?;
+                    let result;
+                    (result, found) = against_manifest(manifest, &digests, inspection);
+                    snapshot = Some(result);
+                }
+                // a sector that cannot be read has lost what was on it
+                Err(error) => {
+                    found.push(format!("{} cannot be read: {error}", manifest.file));
+                    snapshot = Some(Outcome::Failed);
+                }
+            }
+            snapshot::release_cache(&file);
+        }
+        Err(error) => {
+            snapshot = is_lost(&error).then_some(Outcome::Failed);
+            found.push(Error::from(error).in_a_line());
+        }
+    }
+    found.extend(super::pki::prove(manifest, &directory));
+    let problems = found.iter().cloned().chain(doubts(manifest)).collect();
     let mut verdict = Verdict {
         name: manifest.id.to_string(),
         verified: false,
-        problems: Vec::new(),
-        size: 0,
+        problems,
+        size,
+        snapshot,
+        found,
     };
-    match Catalog::of(&directory).data(manifest) {
-        Ok(file) => {
-            let (digests, inspection) = read(&file, Path::new(&manifest.file))?;
-            verdict.size = digests.length;
-            verdict.problems = against_manifest(manifest, &digests, inspection);
-            snapshot::release_cache(&file);
-        }
-        Err(error) => verdict.problems.push(Error::from(error).in_a_line()),
-    }
-    verdict
-        .problems
-        .extend(super::pki::prove(manifest, &directory));
     verdict.verified = verdict.problems.is_empty();
-    Ok(verdict)
+    Ok(Some(verdict))
 }
 
-/// Everything that does not fit; the first difference hides no other.
+/// Whether there is no such file, rather than no way to it for this process.
+fn is_lost(error: &catalog::Error) -> bool {
+    match error {
+        catalog::Error::Store(store::Error::Read { source, .. }) => {
+            source.kind() == io::ErrorKind::NotFound || source.raw_os_error().is_none()
+        }
+        _ => false,
+    }
+}
+
+/// Everything that does not fit; the first difference hides no other. A database that is, to the
+/// byte, what was proven, but of which this version says something else, has not changed.
 fn against_manifest(
     manifest: &Manifest,
     digests: &Digests,
     inspection: Result<Inspection, snapshot::Damage>,
-) -> Vec<String> {
+) -> (Outcome, Vec<String>) {
     let mut problems = Vec::new();
     if digests.length != manifest.size {
         problems.push(format!(
@@ -87,23 +143,34 @@ fn against_manifest(
         ));
     }
     problems.extend(digests.check().err().map(|mismatch| mismatch.to_string()));
+    let mut difference = None;
     match inspection {
         Ok(inspection) if inspection.facts != manifest.facts => {
-            problems.push("the database says something else than the manifest".into());
+            difference = Some("the database says something else than the manifest".to_owned());
         }
         Ok(_) => {}
         Err(damage) => problems.push(damage.to_string()),
     }
-    if !manifest.verified {
-        let doubts = manifest
-            .verification
-            .iter()
-            .filter(|step| step.result != Outcome::Passed);
-        problems.push(doubts.fold("it was never proven".to_owned(), |text, step| {
+    let result = if problems.is_empty() {
+        Outcome::Passed
+    } else {
+        Outcome::Failed
+    };
+    problems.extend(difference);
+    (result, problems)
+}
+
+/// Why it was no good backup from the beginning, if it was none.
+fn doubts(manifest: &Manifest) -> Option<String> {
+    let missing = manifest
+        .verification
+        .iter()
+        .filter(|step| step.result != Outcome::Passed);
+    (!manifest.verified).then(|| {
+        missing.fold("it was never proven".to_owned(), |text, step| {
             format!("{text}: {}", step.detail)
-        }));
-    }
-    problems
+        })
+    })
 }
 
 /// Proves any snapshot file.
@@ -159,15 +226,26 @@ fn read(
     file: &File,
     path: &Path,
 ) -> Result<(Digests, Result<Inspection, snapshot::Damage>), Error> {
-    let failed = |source| Error::Read {
+    let digests = snapshot::digest(file).map_err(|source| Error::Read {
         path: path.into(),
         source,
-    };
-    let digests = snapshot::digest(file).map_err(failed)?;
-    let inspection = Inspection::walk(file, digests.length, &scratch);
-    match inspection {
-        Err(snapshot::Damage::Read(source)) => Err(failed(source)),
-        other => Ok((digests, other)),
+    })?;
+    let inspection = inspect_database(file, digests.length, path)?;
+    Ok((digests, inspection))
+}
+
+/// Walks a file; that it cannot be read is not said against what is in it.
+fn inspect_database(
+    file: &File,
+    length: u64,
+    path: &Path,
+) -> Result<Result<Inspection, snapshot::Damage>, Error> {
+    match Inspection::walk(file, length, &scratch) {
+        Err(snapshot::Damage::Read(source)) => Err(Error::Read {
+            path: path.into(),
+            source,
+        }),
+        other => Ok(other),
     }
 }
 

@@ -9,6 +9,8 @@ pub const BACKUP_FAILED: &str = "158b7abdf0ed4d9db588795f110524a3";
 pub const BACKUP_SUSPECT: &str = "12e735cf7afb4b4885595df8838ab7a4";
 /// A stored backup no longer stands up to its proof.
 pub const BACKUP_DECAYED: &str = "419598ab14824bc682078fc3556f1c43";
+/// The stored backups were proven again.
+pub const PROVEN_AGAIN: &str = "188791288679466dbc7f8ed8e3be6179";
 /// One attempt of a run failed; another follows.
 pub const ATTEMPT_FAILED: &str = "272b226d259b4af68fb6045fc681005d";
 /// Runs were skipped or missed.
@@ -25,7 +27,7 @@ pub const CONFIGURATION_LOADED: &str = "2f1315aadf9c4a4682d0871a7cc9be21";
 pub const DAEMON: &str = "2d994905fb8d4335b36e7142ee70d9aa";
 
 /// Every id with its meaning, for the documentation.
-pub const TABLE: [(&str, &str); 11] = [
+pub const TABLE: [(&str, &str); 12] = [
     (BACKUP_DONE, "a verified backup was made"),
     (BACKUP_FAILED, "a run ended without a verified backup"),
     (
@@ -36,6 +38,7 @@ pub const TABLE: [(&str, &str); 11] = [
         BACKUP_DECAYED,
         "a stored backup no longer stands up to its proof",
     ),
+    (PROVEN_AGAIN, "the stored backups were proven again"),
     (ATTEMPT_FAILED, "one attempt failed; another follows"),
     (RUN_SKIPPED, "runs were skipped or missed"),
     (PRUNED, "backups were pruned (no version does so yet)"),

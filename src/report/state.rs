@@ -31,9 +31,22 @@ pub struct State {
     pub open: Option<Begun>,
     /// Since when no run has succeeded, and why the last one did not.
     pub failing: Option<Failing>,
+    /// How far proving the stored backups again is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverify: Option<Reverify>,
     /// What came of the last runs, newest first.
     #[serde(default)]
     pub runs: Vec<Past>,
+}
+
+/// How far proving the stored backups again is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reverify {
+    /// Ticks of its schedule up to here are done with.
+    pub settled: Timestamp,
+    /// When the round began that is not over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Timestamp>,
 }
 
 /// A run that has begun.
@@ -103,6 +116,7 @@ impl Default for State {
             settled: None,
             open: None,
             failing: None,
+            reverify: None,
             runs: Vec::new(),
         }
     }

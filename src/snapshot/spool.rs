@@ -61,6 +61,8 @@ impl Spool {
 
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 20;
+/// Bytes after which whoever waits is asked.
+const STEP: u64 = 4 << 20;
 
 /// Reads a file once and hashes it.
 ///
@@ -70,6 +72,24 @@ pub fn digest(file: &File) -> io::Result<Digests> {
     let mut hasher = Hasher::default();
     read(file, 0..u64::MAX, &mut |bytes| hasher.update(bytes))?;
     Ok(hasher.finish())
+}
+
+/// The same, as long as `go_on` says so; it is asked every few megabytes. `None`: it was stopped.
+///
+/// # Errors
+/// The system's.
+pub fn digest_while(file: &File, go_on: &dyn Fn() -> bool) -> io::Result<Option<Digests>> {
+    let (mut hasher, mut offset) = (Hasher::default(), 0);
+    loop {
+        let step = offset..offset + STEP;
+        if read(file, step, &mut |bytes| hasher.update(bytes))? < STEP {
+            return Ok(Some(hasher.finish()));
+        }
+        offset += STEP;
+        if !go_on() {
+            return Ok(None);
+        }
+    }
 }
 
 /// The digest of parts of files, one after the other.
