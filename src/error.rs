@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::snapshot::{Damage, Mismatch};
-use crate::{catalog, config, etcd, kubeadm, schedule, store};
+use crate::{catalog, config, cronjob, etcd, kubeadm, schedule, store};
 
 /// Exit codes, as in sysexits.h; the unit and the man page rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +99,9 @@ pub enum Error {
     /// A schedule on the command line.
     #[error("the schedule cannot be used")]
     Schedule(#[from] schedule::Error),
+    /// What was to be rendered.
+    #[error(transparent)]
+    CronJob(#[from] cronjob::Error),
     /// The backup directory.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -233,6 +236,7 @@ impl Error {
             Error::Config(error) => return error.hint(),
             Error::Etcd(error) => return error.hint(),
             Error::Schedule(error) => return Some(error.hint()),
+            Error::CronJob(error) => return Some(error.hint()),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
                 return store_hint(error);
             }
@@ -276,6 +280,7 @@ impl Error {
             Error::MixedClusters(_) | Error::Schedule(_) | Error::Manifest { .. } => {
                 ExitCode::Config
             }
+            Error::CronJob(error) => cronjob_code(error),
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
             Error::Catalog(catalog::Error::NotFound { .. }) | Error::Usage(_) => ExitCode::Usage,
@@ -324,6 +329,16 @@ fn config_code(error: &config::Error) -> ExitCode {
     match error {
         config::Error::Denied { .. } => ExitCode::Permission,
         _ => ExitCode::Config,
+    }
+}
+
+fn cronjob_code(error: &cronjob::Error) -> ExitCode {
+    match error {
+        cronjob::Error::Path { .. } | cronjob::Error::Login | cronjob::Error::NoEndpoint => {
+            ExitCode::Config
+        }
+        cronjob::Error::Yaml(_) => ExitCode::Bug,
+        _ => ExitCode::Usage,
     }
 }
 

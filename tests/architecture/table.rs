@@ -16,6 +16,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("recovery", &["store"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("config", &["schedule", "store", "etcd", "pki", "report"]),
+    ("cronjob", &["kubeadm", "config"]),
     (
         "error",
         &[
@@ -29,6 +30,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "catalog",
             "report",
             "config",
+            "cronjob",
         ],
     ),
     (
@@ -55,7 +57,8 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "schedule", "snapshot", "catalog", "report", "config", "error", "jobs", "daemon",
+            "schedule", "kubeadm", "snapshot", "catalog", "report", "config", "cronjob", "error",
+            "jobs", "daemon",
         ],
     ),
 ];
@@ -73,7 +76,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
     ("x509-parser", &["src/certificate"]),
     ("toml", &["src/config/"]),
     ("cron", &["src/schedule/"]),
-    ("serde-saphyr", &["src/kubeadm/"]),
+    ("serde-saphyr", &["src/kubeadm/", "src/cronjob/"]),
     // digests; a schedule's jitter is one, too
     (
         "sha2",
