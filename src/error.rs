@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::snapshot::{Damage, Mismatch};
-use crate::{catalog, config, cronjob, etcd, kubeadm, schedule, store};
+use crate::{catalog, config, cronjob, datadir, etcd, kubeadm, schedule, store};
 
 /// Exit codes, as in sysexits.h; the unit and the man page rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +108,9 @@ pub enum Error {
     /// The backups in it.
     #[error(transparent)]
     Catalog(#[from] catalog::Error),
+    /// A data directory was not made.
+    #[error(transparent)]
+    DataDir(#[from] datadir::Error),
     /// A member did not give a snapshot.
     #[error("no snapshot could be taken")]
     Etcd(#[from] etcd::Error),
@@ -237,6 +240,7 @@ impl Error {
             Error::Etcd(error) => return error.hint(),
             Error::Schedule(error) => return Some(error.hint()),
             Error::CronJob(error) => return Some(error.hint()),
+            Error::DataDir(error) => return error.hint(),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
                 return store_hint(error);
             }
@@ -283,6 +287,7 @@ impl Error {
             Error::CronJob(error) => cronjob_code(error),
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
+            Error::DataDir(error) => datadir_code(error),
             Error::Catalog(catalog::Error::NotFound { .. }) | Error::Usage(_) => ExitCode::Usage,
             Error::Catalog(catalog::Error::Write { source, .. }) | Error::Spool { source, .. } => {
                 io_code(source, ExitCode::Io)
@@ -359,6 +364,23 @@ fn store_code(error: &store::Error) -> ExitCode {
         (_, Some(Errno::ACCESS | Errno::PERM)) => ExitCode::Permission,
         (store::Error::Read { .. }, _) | (_, Some(Errno::IO)) => ExitCode::Io,
         (store::Error::Open { .. } | store::Error::Write { .. }, _) => ExitCode::CannotCreate,
+    }
+}
+
+fn datadir_code(error: &datadir::Error) -> ExitCode {
+    use datadir::Error as E;
+    match error {
+        E::PeerUrl { .. } | E::Membership { .. } | E::NotAMember { .. } | E::Bump { .. } => {
+            ExitCode::Usage
+        }
+        E::NotEtcd(_) | E::Newer { .. } | E::Oversized(_) | E::Nested(_) | E::Source(_) => {
+            ExitCode::Verification
+        }
+        E::NotEmpty { .. } | E::MountPoint { .. } => ExitCode::CannotCreate,
+        E::InUse { .. } => ExitCode::Locked,
+        E::Written(_) | E::Differs(_) => ExitCode::Io,
+        E::Json(_) => ExitCode::Bug,
+        E::Io { source, .. } => io_code(source, ExitCode::Io),
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("etcd", &["certificate"]),
     ("pki", &["sha256", "certificate", "store"]),
     ("catalog", &["sha256", "snapshot", "store", "pki"]),
+    ("datadir", &["sha256", "snapshot"]),
     ("recovery", &["store"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("config", &["schedule", "store", "etcd", "pki", "report"]),
@@ -28,6 +29,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "etcd",
             "pki",
             "catalog",
+            "datadir",
             "report",
             "config",
             "cronjob",
@@ -43,6 +45,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "etcd",
             "pki",
             "catalog",
+            "datadir",
             "report",
             "config",
             "error",
@@ -83,11 +86,14 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
         &[
             "src/sha256.rs",
             "src/snapshot/trailer.rs",
+            "src/snapshot/spool.rs",
             "src/certificate",
             "src/schedule/",
         ],
     ),
-    ("crc32c", &["src/snapshot/"]),
+    // the ids of members and clusters
+    ("sha1", &["src/datadir/membership.rs"]),
+    ("crc32c", &["src/snapshot/", "src/datadir/"]),
     // the system below the files, what its errors are called, and what a command asks of it
     (
         "rustix",
@@ -95,6 +101,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
             "src/store/",
             "src/host/",
             "src/snapshot/spool.rs",
+            "src/datadir/",
             "src/error.rs",
             "src/cli/",
         ],
