@@ -11,6 +11,7 @@ use super::object::{
 };
 use super::{CONFIG_DIRECTORY, Error, EtcdImage, Mode, Wanted};
 use crate::config::Config;
+use crate::etcd::Endpoint;
 
 pub(super) fn spec(wanted: &Wanted<'_>) -> Result<PodSpec, Error> {
     let mounts = mounts(wanted)?;
@@ -109,7 +110,7 @@ fn mounts(wanted: &Wanted<'_>) -> Result<Mounts, Error> {
 /// The files of the connection; none without TLS.
 fn tls_files(config: &Config) -> Vec<&PathBuf> {
     let etcd = &config.etcd;
-    if etcd.endpoints.iter().any(|endpoint| endpoint.is_tls()) {
+    if etcd.endpoints.iter().any(Endpoint::is_tls) {
         vec![&etcd.ca_file, &etcd.cert_file, &etcd.key_file]
     } else {
         Vec::new()

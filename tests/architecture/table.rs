@@ -17,7 +17,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("recovery", &["store"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("config", &["schedule", "store", "etcd", "pki", "report"]),
-    ("cronjob", &["kubeadm", "config"]),
+    ("cronjob", &["etcd", "kubeadm", "config"]),
     (
         "error",
         &[

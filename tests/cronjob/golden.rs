@@ -290,7 +290,7 @@ fn schedule(job: &CronJob, schedule: &str, zone: &str) {
     );
 }
 
-/// The pod, once it is known to have no more rights and no less room than it needs.
+/// The pod, once it is known to have no more rights than it needs.
 fn hardened(job: &CronJob) -> &PodSpec {
     let template = &job.spec.job_template.spec.as_ref().expect("a job").template;
     let labels = template
@@ -331,6 +331,12 @@ fn hardened(job: &CronJob) -> &PodSpec {
     let [container] = &pod.containers[..] else {
         panic!("{} containers", pod.containers.len())
     };
+    confined(container);
+    pod
+}
+
+/// No more rights and no more room than it needs, and no shell.
+fn confined(container: &Container) {
     let expected = SecurityContext {
         allow_privilege_escalation: Some(false),
         read_only_root_filesystem: Some(true),
@@ -354,7 +360,6 @@ fn hardened(job: &CronJob) -> &PodSpec {
             .any(|word| word.ends_with("sh") || word == "-c"),
         "a shell"
     );
-    pod
 }
 
 /// A claim may be bound by the scheduler alone, which a pod with a node's name never meets.

@@ -98,17 +98,14 @@ fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
         let name = after
             .strip_prefix('(')
             .and_then(|name| name.split_once(')'));
-        rest = match name {
-            Some((name, rest)) => {
-                let unknown = format!("$({name})");
-                result.push_str(variables.get(name).unwrap_or(&unknown));
-                rest
-            }
-            None => {
-                result.push('$');
-                after.strip_prefix('$').unwrap_or(after)
-            }
-        };
+        if let Some((name, behind)) = name {
+            let unknown = format!("$({name})");
+            result.push_str(variables.get(name).unwrap_or(&unknown));
+            rest = behind;
+        } else {
+            result.push('$');
+            rest = after.strip_prefix('$').unwrap_or(after);
+        }
     }
     result + rest
 }
