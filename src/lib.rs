@@ -45,6 +45,7 @@ pub mod anomaly;
 
 // what the operator wants, and what can go wrong
 pub mod config;
+pub mod cronjob;
 pub mod error;
 
 // what is done: once, or by the schedule

@@ -11,6 +11,7 @@ mod list;
 mod log;
 mod output;
 mod pin;
+mod render;
 mod restore;
 mod schedule;
 mod show;
@@ -28,6 +29,9 @@ use jiff::Timestamp;
 
 use log::Log;
 use output::Output;
+
+/// Where the configuration is unless --config says otherwise.
+const CONFIG: &str = "/etc/hypercloud-etcd/config.toml";
 
 /// The version, and the commit it was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HCE_COMMIT"), ")");
@@ -58,7 +62,7 @@ struct Arguments {
         long,
         global = true,
         value_name = "PATH",
-        default_value = "/etc/hypercloud-etcd/config.toml"
+        default_value = CONFIG
     )]
     config: PathBuf,
     #[command(subcommand)]
@@ -80,6 +84,7 @@ enum Command {
     Status(status::Arguments),
     Check(check::Arguments),
     Schedule(schedule::Arguments),
+    Render(render::Arguments),
     Generate(generate::Arguments),
 }
 
@@ -136,6 +141,7 @@ pub(crate) fn main() -> process::ExitCode {
         Command::Status(arguments) => arguments.run(&context),
         Command::Check(arguments) => arguments.run(&context),
         Command::Schedule(arguments) => arguments.run(&context),
+        Command::Render(arguments) => arguments.run(&context),
         Command::Generate(arguments) => arguments.run(&context),
     };
     let code = result.unwrap_or_else(|error| {

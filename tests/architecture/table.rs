@@ -21,6 +21,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
         "config",
         &["schedule", "store", "etcd", "pki", "report", "anomaly"],
     ),
+    ("cronjob", &["etcd", "kubeadm", "config"]),
     (
         "error",
         &[
@@ -35,6 +36,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "datadir",
             "report",
             "config",
+            "cronjob",
         ],
     ),
     (
@@ -63,7 +65,8 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "schedule", "snapshot", "catalog", "report", "config", "error", "jobs", "daemon",
+            "schedule", "kubeadm", "snapshot", "catalog", "report", "config", "cronjob", "error",
+            "jobs", "daemon",
         ],
     ),
 ];
@@ -81,7 +84,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
     ("x509-parser", &["src/certificate"]),
     ("toml", &["src/config/"]),
     ("cron", &["src/schedule/"]),
-    ("serde-saphyr", &["src/kubeadm/"]),
+    ("serde-saphyr", &["src/kubeadm/", "src/cronjob/"]),
     // digests; a schedule's jitter is one, too
     (
         "sha2",
