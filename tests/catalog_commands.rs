@@ -54,7 +54,10 @@ fn each_selector_names_the_backup_it_says() {
         let shown = host.run(&["show", &selector, "--json"]).expect_success();
         assert_eq!(&shown.json(), backup, "{selector}");
         host.run(&["show", &selector]).expect_success();
-        host.run(&["verify", &selector]).expect_success();
+    }
+    for (selector, backup) in [("latest~1", middle), (text(oldest, "id"), oldest)] {
+        let proven = host.run(&["verify", selector]).expect_success().stdout;
+        assert!(proven.starts_with(text(backup, "id")), "{proven}");
     }
     for (selector, said) in [
         ("latest~3", "among 3"),
