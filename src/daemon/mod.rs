@@ -69,7 +69,7 @@ pub async fn run(setup: Setup<'_>) -> Result<(), Error> {
                     Woken::Asked(Signal::Reload) => daemon.reload(),
                     Woken::InTime => daemon.look().await,
                     Woken::Proved(done) => {
-                        if daemon.proved(done) {
+                        if daemon.proved(*done) {
                             daemon.look().await;
                         }
                     }
@@ -119,7 +119,7 @@ enum Woken {
     /// A signal.
     Asked(Signal),
     /// A stored backup is proven, or that work failed.
-    Proved(Result<Done, String>),
+    Proved(Box<Result<Done, String>>),
 }
 
 struct Daemon<'s> {
@@ -218,7 +218,7 @@ impl<'s> Daemon<'s> {
         tokio::select! {
             biased;
             signal = signals.next() => Woken::Asked(signal),
-            done = self.prover.done() => Woken::Proved(done),
+            done = self.prover.done() => Woken::Proved(Box::new(done)),
             () = tokio::time::sleep(left.min(beat)) => Woken::InTime,
         }
     }

@@ -131,18 +131,19 @@ impl Rounds {
         let Some(round) = &self.round else {
             return Task::Nothing;
         };
-        match &round.queue {
-            None if now < round.not_before => Task::Nothing,
-            None => Task::List(round.began),
-            Some(queue) => match queue.front() {
-                Some(id) => Task::Prove(id.clone()),
-                None => {
-                    let tally = round.tally;
-                    (self.round, self.settled) = (None, self.settled.max(now));
-                    Task::Tell(tally)
-                }
-            },
+        let Some(queue) = &round.queue else {
+            return if now < round.not_before {
+                Task::Nothing
+            } else {
+                Task::List(round.began)
+            };
+        };
+        if let Some(id) = queue.front() {
+            return Task::Prove(id.clone());
         }
+        let tally = round.tally;
+        (self.round, self.settled) = (None, self.settled.max(now));
+        Task::Tell(tally)
     }
 
     /// A clock that was wrong by far and is set right does not stop the rounds.

@@ -6,8 +6,8 @@ fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn schedule(text: &str) -> Option<Schedule> {
-    Some(Schedule::parse(text, "UTC").unwrap())
+fn schedule(text: &str) -> Schedule {
+    Schedule::parse(text, "UTC").unwrap()
 }
 
 fn ids(hours: &[u32]) -> Vec<BackupId> {
@@ -21,7 +21,7 @@ fn sunday(clock: &str) -> Timestamp {
 }
 
 fn weekly() -> Rounds {
-    Rounds::new(schedule(WEEKLY), None, time("2026-11-20T12:00:00Z"))
+    Rounds::new(Some(schedule(WEEKLY)), None, time("2026-11-20T12:00:00Z"))
 }
 
 #[test]
@@ -54,13 +54,13 @@ fn a_missed_round_is_made_up_for_once_and_a_cut_off_one_goes_on() {
         began: None,
     };
     let now = time("2026-11-20T12:00:00Z");
-    let mut rounds = Rounds::new(schedule(WEEKLY), Some(&month_ago), now);
+    let mut rounds = Rounds::new(Some(schedule(WEEKLY)), Some(&month_ago), now);
     assert_eq!(rounds.task(now), Task::List(now));
     // what a restart remembers is when it began: what was proven since is not proven again
     let again = rounds.remembered();
     assert_eq!(again.began, Some(now));
     let later = time("2026-11-20T18:00:00Z");
-    let mut rounds = Rounds::new(schedule(WEEKLY), Some(&again), later);
+    let mut rounds = Rounds::new(Some(schedule(WEEKLY)), Some(&again), later);
     assert_eq!(rounds.task(later), Task::List(now));
     rounds.listed(Vec::new());
     assert_eq!(rounds.task(later), Task::Tell(Tally::default()));
@@ -71,7 +71,7 @@ fn a_missed_round_is_made_up_for_once_and_a_cut_off_one_goes_on() {
 
 #[test]
 fn ticks_that_pass_during_a_round_are_its_own() {
-    let mut rounds = Rounds::new(schedule("0 * * * *"), None, sunday("02:30"));
+    let mut rounds = Rounds::new(Some(schedule("0 * * * *")), None, sunday("02:30"));
     assert_eq!(rounds.task(sunday("03:00")), Task::List(sunday("03:00")));
     rounds.listed(Vec::new());
     assert_eq!(rounds.task(sunday("07:30")), Task::Tell(Tally::default()));
@@ -109,13 +109,13 @@ fn one_that_cannot_be_proven_stops_no_other() {
 #[test]
 fn a_new_schedule_misses_nothing_and_none_ends_the_round() {
     let mut rounds = weekly();
-    rounds.change(schedule("0 4 * * *"), time("2026-11-21T05:00:00Z"));
+    rounds.change(Some(schedule("0 4 * * *")), time("2026-11-21T05:00:00Z"));
     assert_eq!(rounds.task(time("2026-11-21T05:00:00Z")), Task::Nothing);
     assert_eq!(rounds.task(sunday("04:00")), Task::List(sunday("04:00")));
     rounds.change(None, sunday("04:01"));
     assert_eq!(rounds.task(sunday("09:00")), Task::Nothing);
     assert_eq!((rounds.next_start(), rounds.progress()), (None, None));
-    rounds.change(schedule(WEEKLY), sunday("09:00"));
+    rounds.change(Some(schedule(WEEKLY)), sunday("09:00"));
     assert_eq!(rounds.next_start(), Some(time("2026-11-29T03:00:00Z")));
 }
 
@@ -125,7 +125,7 @@ fn a_clock_that_was_far_ahead_does_not_stop_the_rounds() {
         settled: time("2028-01-01T00:00:00Z"),
         began: Some(time("2028-01-01T00:00:00Z")),
     };
-    let mut rounds = Rounds::new(schedule(WEEKLY), Some(&ahead), sunday("02:00"));
+    let mut rounds = Rounds::new(Some(schedule(WEEKLY)), Some(&ahead), sunday("02:00"));
     assert_eq!(rounds.task(sunday("02:00")), Task::Nothing);
     assert_eq!(rounds.task(sunday("03:00")), Task::List(sunday("03:00")));
 }
