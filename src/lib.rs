@@ -8,14 +8,15 @@
 //! ```text
 //!               the command line ▸ jobs ◂ daemon ◂ schedule
 //!                                   │
-//!        etcd ▸ snapshot ▸ store ▸ catalog ▸ report
+//!        etcd ▸ snapshot ▸ store ▸ catalog ▸ retention ▸ report
 //!                            ▲
 //!                           pki
 //! ```
 //!
 //! A backup is taken from a member ([`etcd`]), received, hashed and walked ([`snapshot`]), published
-//! in a directory ([`store`]) beside the CA of its time ([`pki`]), and recorded ([`catalog`]); how all
-//! that stands is told by [`report`]. Nouns are modules here; verbs live in [`jobs`], one file each.
+//! in a directory ([`store`]) beside the CA of its time ([`pki`]), and recorded ([`catalog`]). How long
+//! it stays is decided by [`retention`]; how all that stands is told by [`report`]. Nouns are modules
+//! here; verbs live in [`jobs`], one file each.
 //!
 //! The modules below stand in the order in which they may import one another, lowest first: none
 //! imports one that comes after it. [`config`] stands above those whose settings it composes, so no
@@ -34,6 +35,7 @@ pub mod pki;
 
 pub mod catalog;
 pub mod report;
+pub mod retention;
 
 // what the operator wants, and what can go wrong
 pub mod config;

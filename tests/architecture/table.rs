@@ -12,7 +12,11 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("pki", &["sha256", "certificate", "store"]),
     ("catalog", &["sha256", "snapshot", "store", "pki"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
-    ("config", &["schedule", "store", "etcd", "pki", "report"]),
+    ("retention", &["catalog"]),
+    (
+        "config",
+        &["schedule", "store", "etcd", "pki", "report", "retention"],
+    ),
     (
         "error",
         &[
@@ -37,6 +41,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "pki",
             "catalog",
             "report",
+            "retention",
             "config",
             "error",
         ],
