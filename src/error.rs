@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::snapshot::{Damage, Mismatch};
-use crate::{catalog, config, etcd, schedule, store};
+use crate::{catalog, config, etcd, kubeadm, schedule, store};
 
 /// Exit codes, as in sysexits.h; the unit and the man page rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,39 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
+    /// All of them, in their order.
+    pub const ALL: [ExitCode; 11] = [
+        ExitCode::Done,
+        ExitCode::No,
+        ExitCode::Usage,
+        ExitCode::Verification,
+        ExitCode::Unavailable,
+        ExitCode::Bug,
+        ExitCode::CannotCreate,
+        ExitCode::Io,
+        ExitCode::Locked,
+        ExitCode::Permission,
+        ExitCode::Config,
+    ];
+
+    /// What it says, for the manual.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            ExitCode::Done => "Done.",
+            ExitCode::No => "The answer is no: something that was asked about is wrong.",
+            ExitCode::Usage => "The command line is wrong.",
+            ExitCode::Verification => "A backup or snapshot does not stand up to its proof.",
+            ExitCode::Unavailable => "etcd or a store is not reachable.",
+            ExitCode::Bug => "A bug of this program.",
+            ExitCode::CannotCreate => "A file or directory cannot be created.",
+            ExitCode::Io => "Reading or writing failed.",
+            ExitCode::Locked => "Another job holds the lock.",
+            ExitCode::Permission => "Permission is missing.",
+            ExitCode::Config => "The configuration is wrong.",
+        }
+    }
+
     /// The kind of error that it stands for, in a word: `ERROR_KIND` in the journal.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -133,6 +166,14 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The manifest of a static pod says nothing that can be used.
+    #[error("the manifest {} cannot be used", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: kubeadm::Error,
+    },
     /// A file that the operator asked for could not be written.
     #[error("{} cannot be written", path.display())]
     Create {
@@ -215,6 +256,9 @@ impl Error {
             {
                 "Free some space on that file system; no earlier backup was touched."
             }
+            Error::Manifest { .. } => {
+                "Correct that file, or name another directory with --kubernetes-dir."
+            }
             Error::Usage(_) => "See the options with: hypercloud-etcd --help",
             Error::Bug(_) => "Please report this, with the journal of the run.",
             Error::Spool { .. } | Error::Read { .. } | Error::Create { .. } | Error::Catalog(_) => {
@@ -229,7 +273,9 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Error::Config(error) => config_code(error),
-            Error::MixedClusters(_) | Error::Schedule(_) => ExitCode::Config,
+            Error::MixedClusters(_) | Error::Schedule(_) | Error::Manifest { .. } => {
+                ExitCode::Config
+            }
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
             Error::Catalog(catalog::Error::NotFound { .. }) | Error::Usage(_) => ExitCode::Usage,

@@ -25,6 +25,8 @@
 // leaves: each knows one thing of the world
 pub mod certificate;
 pub mod etcd;
+pub mod host;
+pub mod kubeadm;
 pub mod schedule;
 pub mod sha256;
 pub mod snapshot;
@@ -34,6 +36,7 @@ pub mod store;
 pub mod pki;
 
 pub mod catalog;
+pub mod recovery;
 pub mod report;
 pub mod retention;
 

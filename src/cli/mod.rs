@@ -25,11 +25,14 @@ use jiff::Timestamp;
 use log::Log;
 use output::Output;
 
+/// The version, and the commit it was built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HCE_COMMIT"), ")");
+
 /// Backups of a Kubernetes control-plane node's etcd, proven good when they are made
 #[derive(Debug, Parser)]
 #[command(
     name = "hypercloud-etcd",
-    version,
+    version = VERSION,
     max_term_width = 100,
     after_help = "\
 Examples:

@@ -4,6 +4,8 @@
 /// imports, so the table has no cycle.
 pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("schedule", &[]),
+    ("kubeadm", &[]),
+    ("host", &[]),
     ("sha256", &[]),
     ("certificate", &["sha256"]),
     ("snapshot", &["sha256"]),
@@ -11,6 +13,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("etcd", &["certificate"]),
     ("pki", &["sha256", "certificate", "store"]),
     ("catalog", &["sha256", "snapshot", "store", "pki"]),
+    ("recovery", &["store"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("retention", &["catalog"]),
     (
@@ -21,6 +24,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
         "error",
         &[
             "schedule",
+            "kubeadm",
             "certificate",
             "snapshot",
             "store",
@@ -34,6 +38,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     (
         "jobs",
         &[
+            "kubeadm",
             "certificate",
             "snapshot",
             "store",
@@ -73,6 +78,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
     ("x509-parser", &["src/certificate"]),
     ("toml", &["src/config/"]),
     ("cron", &["src/schedule/"]),
+    ("serde-saphyr", &["src/kubeadm/"]),
     // digests; a schedule's jitter is one, too
     (
         "sha2",
@@ -89,6 +95,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
         "rustix",
         &[
             "src/store/",
+            "src/host/",
             "src/snapshot/spool.rs",
             "src/error.rs",
             "src/cli/",

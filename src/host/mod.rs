@@ -1,0 +1,50 @@
+//! What a change in place needs of the host below it: to move files and directories so that neither
+//! a crash nor a second try does harm, and to know which processes still run.
+
+mod moving;
+mod processes;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use moving::{is_mount_point, is_on_one_file_system, settle};
+pub use processes::{Process, open_below, running};
+
+/// What the host refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something cannot be looked at.
+    #[error("{} cannot be read", path.display())]
+    Read {
+        /// What.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Something cannot be moved; it is where it was.
+    #[error("{} cannot be moved to {}", from.display(), to.display())]
+    Move {
+        /// What.
+        from: PathBuf,
+        /// Where it was to go.
+        to: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// There is something at both ends of a move; neither is touched.
+    #[error("{} cannot be moved to {}: both are there", from.display(), to.display())]
+    Both {
+        /// What.
+        from: PathBuf,
+        /// Where it was to go.
+        to: PathBuf,
+    },
+    /// There is nothing at either end of a move.
+    #[error("{} is gone, and not at {} either", from.display(), to.display())]
+    Gone {
+        /// What.
+        from: PathBuf,
+        /// Where it was to go.
+        to: PathBuf,
+    },
+}

@@ -1,0 +1,183 @@
+//! The processes of this host, those in containers included, as `/proc` shows them.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs::{self, DirEntry};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use super::Error;
+use super::moving::unreadable;
+
+const PROC: &str = "/proc";
+/// How deep below a member's directory its files lie: `member/wal/….wal`.
+const DEPTH: usize = 4;
+
+/// A process that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub id: u32,
+    /// What it was started as, without its arguments: they may hold secrets.
+    pub program: String,
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (process {})", self.program, self.id)
+    }
+}
+
+/// The processes that have a regular file open which lies below `directory`. Files are told by
+/// their numbers, since a container has other paths for them.
+///
+/// # Errors
+/// [`Error::Read`], also where another user's processes may not be looked at: then nobody knows.
+pub fn open_below(directory: &Path) -> Result<Vec<Process>, Error> {
+    let mut files = HashSet::new();
+    collect(directory, DEPTH, &mut files)?;
+    processes(|path| {
+        let mut descriptors = match fs::read_dir(path.join("fd")) {
+            Ok(descriptors) => descriptors,
+            Err(error) if has_ended(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        Ok(!files.is_empty()
+            && descriptors.any(|descriptor| {
+                // a descriptor that was closed in between is open no more
+                let file = descriptor.and_then(|descriptor| fs::metadata(descriptor.path()));
+                file.is_ok_and(|file| files.contains(&(file.dev(), file.ino())))
+            }))
+    })
+}
+
+/// The processes that were started by exactly this command, program and arguments.
+///
+/// # Errors
+/// [`Error::Read`].
+pub fn running(command: &[String]) -> Result<Vec<Process>, Error> {
+    let mut wanted = Vec::new();
+    for word in command {
+        wanted.extend_from_slice(word.as_bytes());
+        wanted.push(0);
+    }
+    processes(|path| match fs::read(path.join("cmdline")) {
+        Ok(line) => Ok(!line.is_empty() && line == wanted),
+        Err(error) if has_ended(&error) => Ok(false),
+        Err(error) => Err(error),
+    })
+}
+
+/// The processes that fit, this one aside.
+fn processes(fits: impl Fn(&Path) -> io::Result<bool>) -> Result<Vec<Process>, Error> {
+    let entries = fs::read_dir(PROC).map_err(|source| unreadable(Path::new(PROC), source))?;
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let path = entry.path();
+        if id != std::process::id() && fits(&path).map_err(|source| unreadable(&path, source))? {
+            let program = program(&path);
+            found.push(Process { id, program });
+        }
+    }
+    Ok(found)
+}
+
+fn program(path: &Path) -> String {
+    let line = fs::read(path.join("cmdline")).unwrap_or_default();
+    let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
+    let name = Path::new(std::ffi::OsStr::from_bytes(first)).file_name();
+    let name = name.map_or_else(|| "a process".into(), |name| name.to_string_lossy());
+    name.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
+fn collect(directory: &Path, depth: usize, files: &mut HashSet<(u64, u64)>) -> Result<(), Error> {
+    let failed = |source| unreadable(directory, source);
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
+        let entry: DirEntry = entry.map_err(failed)?;
+        let metadata = match entry.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            metadata => metadata.map_err(failed)?,
+        };
+        if metadata.is_file() {
+            files.insert((metadata.dev(), metadata.ino()));
+        } else if metadata.is_dir() && depth > 0 {
+            collect(&entry.path(), depth - 1, files)?;
+        }
+    }
+    Ok(())
+}
+
+/// `/proc` loses an entry between two looks when its process ends.
+fn has_ended(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NOENT | Errno::SRCH)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Child, Command, Stdio};
+
+    struct Ended(Child);
+
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn a_process_is_found_by_a_file_that_it_has_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let wal = dir.path().join("member/wal");
+        fs::create_dir_all(&wal).unwrap();
+        fs::File::create(wal.join("0.wal")).unwrap();
+        assert_eq!(open_below(dir.path()).unwrap(), []);
+        let input = fs::File::open(wal.join("0.wal")).unwrap();
+        let mut sleep = Command::new("sleep");
+        let child = Ended(sleep.arg("1000").stdin(input).spawn().unwrap());
+        let found = open_below(dir.path()).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            found[0].to_string(),
+            format!("sleep (process {})", child.0.id())
+        );
+        drop(child);
+        assert_eq!(open_below(dir.path()).unwrap(), []);
+        assert_eq!(open_below(&dir.path().join("missing")).unwrap(), []);
+    }
+
+    #[test]
+    fn a_process_is_found_by_its_whole_command() {
+        let command = ["sleep", "1000.0625"].map(String::from);
+        assert_eq!(running(&command).unwrap(), []);
+        let mut sleep = Command::new(&command[0]);
+        let child = Ended(sleep.arg(&command[1]).stdin(Stdio::null()).spawn().unwrap());
+        // between fork and exec it still is this program
+        let found = loop {
+            let found = running(&command).unwrap();
+            if !found.is_empty() {
+                break found;
+            }
+        };
+        assert_eq!(found[0].id, child.0.id());
+        assert_eq!(running(&command[..1]).unwrap(), []);
+        drop(child);
+        assert_eq!(running(&command).unwrap(), []);
+        assert_eq!(running(&[]).unwrap(), []);
+    }
+}

@@ -1,0 +1,322 @@
+//! The journal: every step is written down, durably, before it is begun and when it is done.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{DIRECTORY, Error, Places, Step, Way};
+
+/// The version of the journal's shape.
+const FORMAT: u32 = 1;
+/// A larger file is none of ours.
+const LARGEST: u64 = 4 << 20;
+const NAME: &str = "journal.json";
+
+/// One restore in place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Journal {
+    format: u32,
+    /// When it began, as in `20261122T060000Z`: the last part of every name that it makes.
+    pub id: String,
+    /// Which way it goes.
+    pub way: Way,
+    /// Whether the way was gone to its end.
+    pub finished: bool,
+    /// What is restored.
+    pub goal: Goal,
+    /// What is moved where.
+    pub places: Places,
+    /// The manifests that are moved.
+    pub pods: Vec<Pod>,
+    /// Whether there was a data directory before.
+    pub had_data: bool,
+    /// Whether etcd ran when its manifest was taken away: then it is seen to end.
+    pub was_running: bool,
+    /// What etcd has to answer.
+    pub expected: Expected,
+    /// What was done, oldest first.
+    pub steps: Vec<Record>,
+    /// The version of the program that began it.
+    pub tool_version: String,
+}
+
+/// What is restored, as far as it takes to build it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Goal {
+    /// The snapshot.
+    pub file: PathBuf,
+    /// SHA-256 of its bytes, in hex.
+    pub sha256: String,
+    /// The member's name.
+    pub name: String,
+    /// `--initial-cluster`
+    pub initial_cluster: String,
+    /// `--initial-cluster-token`
+    pub initial_cluster_token: String,
+    /// How far the revision moves; 0: not at all.
+    pub bump_revision: u64,
+    /// Whether alarms are left out.
+    pub clear_alarms: bool,
+    /// Whether the digest that etcd appends may be missing.
+    pub skip_hash_check: bool,
+}
+
+/// A static pod whose manifest is moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// The manifest's file name.
+    pub file: String,
+    /// The command lines of its containers, by which their processes are known.
+    pub commands: Vec<Vec<String>>,
+    /// Whether it is etcd, which starts before the others.
+    pub etcd: bool,
+}
+
+/// What the restored member has to answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Expected {
+    /// Where this host's member is asked.
+    pub endpoint: String,
+    /// The cluster's id, in hex.
+    pub cluster_id: String,
+    /// The least revision.
+    pub revision: u64,
+    /// Living keys at that revision.
+    pub keys: u64,
+    /// Members of the cluster.
+    pub members: usize,
+}
+
+/// A step that was begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Which way it was part of.
+    pub way: Way,
+    /// Which step.
+    pub step: Step,
+    /// When it was begun, the last time.
+    pub began: Timestamp,
+    /// When it was done; absent: it is under way, or was interrupted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// Why it was not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Journal {
+    /// The journal of a restore that begins.
+    #[must_use]
+    pub fn new(id: String, goal: Goal, places: Places, expected: Expected) -> Self {
+        Journal {
+            format: FORMAT,
+            id,
+            way: Way::Forward,
+            finished: false,
+            goal,
+            places,
+            pods: Vec::new(),
+            had_data: true,
+            was_running: false,
+            expected,
+            steps: Vec::new(),
+            tool_version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+
+    /// The steps that are to be done, in order; the first may have been begun.
+    #[must_use]
+    pub fn to_do(&self) -> Vec<Step> {
+        let all = match self.way {
+            Way::Forward => Step::FORWARD.to_vec(),
+            Way::Back => Step::back_from(&self.begun(Way::Forward)),
+        };
+        let is_done = |step: &Step| {
+            let mut records = self.steps.iter();
+            records.any(|record| {
+                (record.way, record.step) == (self.way, *step) && record.ended.is_some()
+            })
+        };
+        all.into_iter().filter(|step| !is_done(step)).collect()
+    }
+
+    fn begun(&self, way: Way) -> Vec<Step> {
+        let of_way = self.steps.iter().filter(|record| record.way == way);
+        of_way.map(|record| record.step).collect()
+    }
+
+    /// Whether anything that runs on this host was touched.
+    #[must_use]
+    pub fn has_stopped_anything(&self) -> bool {
+        self.begun(Way::Forward).contains(&Step::Park)
+    }
+
+    /// Turns to the way back.
+    ///
+    /// # Errors
+    /// [`Error::Finished`], where that was gone to its end.
+    pub fn turn_back(&mut self) -> Result<(), Error> {
+        if self.way == Way::Back && self.finished {
+            return Err(self.finished());
+        }
+        self.way = Way::Back;
+        self.finished = false;
+        Ok(())
+    }
+
+    /// The error of going on with what is over.
+    #[must_use]
+    pub fn finished(&self) -> Error {
+        Error::Finished {
+            id: self.id.clone(),
+            way: self.way,
+        }
+    }
+
+    /// Notes that a step begins.
+    pub fn begin(&mut self, step: Step, now: Timestamp) {
+        let way = self.way;
+        self.steps
+            .retain(|record| (record.way, record.step) != (way, step));
+        self.steps.push(Record {
+            way,
+            step,
+            began: now,
+            ended: None,
+            error: None,
+        });
+    }
+
+    /// Notes what came of the step that was begun last.
+    pub fn end(&mut self, now: Timestamp, result: Result<(), String>) {
+        if let Some(record) = self.steps.last_mut() {
+            match result {
+                Ok(()) => record.ended = Some(now),
+                Err(error) => record.error = Some(error),
+            }
+        }
+    }
+}
+
+/// The file on disk.
+#[derive(Debug, Clone)]
+pub struct JournalFile {
+    kubernetes: PathBuf,
+    directory: PathBuf,
+}
+
+impl JournalFile {
+    /// The journal of a host, below its Kubernetes directory.
+    #[must_use]
+    pub fn of(kubernetes: &Path) -> Self {
+        JournalFile {
+            kubernetes: kubernetes.into(),
+            directory: kubernetes.join(DIRECTORY),
+        }
+    }
+
+    /// The directory of it, and of its lock.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.directory.join(NAME)
+    }
+
+    /// What it says; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Journal`] and [`Error::Damaged`].
+    pub fn read(&self) -> Result<Option<Journal>, Error> {
+        let path = self.path();
+        let mut bytes = Vec::new();
+        match crate::store::open_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file
+                .and_then(|file| file.take(LARGEST).read_to_end(&mut bytes))
+                .map_err(|source| self.failed(source))?,
+        };
+        match self.parse(&bytes) {
+            Ok(journal) => Ok(Some(journal)),
+            Err(why) => Err(Error::Damaged { path, why }),
+        }
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Result<Journal, String> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let Format { format } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if format != FORMAT {
+            return Err(format!("it is of format {format}, not {FORMAT}"));
+        }
+        let journal: Journal = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let is_plain = |pod: &Pod| !pod.file.contains('/') && !pod.file.starts_with('.');
+        if !journal.places.are_of(&self.kubernetes, &journal.id) {
+            return Err("its paths are not those of a restore here".into());
+        }
+        if !journal.pods.iter().all(is_plain) {
+            return Err("it names manifests that are no files of the manifest directory".into());
+        }
+        Ok(journal)
+    }
+
+    /// Makes its directory, for a restore that begins, and keeps the journal of the last one.
+    ///
+    /// # Errors
+    /// [`Error::Unfinished`] where the last one is not over, else as [`JournalFile::read`].
+    pub fn make_room(&self) -> Result<(), Error> {
+        if let Some(last) = self.read()? {
+            let (id, way) = (last.id, last.way);
+            if !last.finished {
+                return Err(Error::Unfinished { id, way });
+            }
+            let kept = self.directory.join(format!("journal-{id}.json"));
+            fs::rename(self.path(), kept).map_err(|source| self.failed(source))?;
+        }
+        Ok(())
+    }
+
+    /// Replaces it, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Journal`]; the file is then as it was.
+    pub fn write(&self, journal: &Journal) -> Result<(), Error> {
+        self.replace(journal).map_err(|source| self.failed(source))
+    }
+
+    fn replace(&self, journal: &Journal) -> io::Result<()> {
+        let draft = self.directory.join(".journal.json.draft");
+        let mut json = serde_json::to_vec_pretty(journal)?;
+        json.push(b'\n');
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&draft)?;
+        file.write_all(&json)?;
+        file.sync_all()?;
+        fs::rename(&draft, self.path())?;
+        File::open(&self.directory)?.sync_all()
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Journal {
+            path: self.path(),
+            source,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

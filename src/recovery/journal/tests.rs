@@ -1,0 +1,205 @@
+use super::*;
+
+const ID: &str = "20261122T060000Z";
+
+fn time(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn journal_of(places: Places) -> Journal {
+    let goal = Goal {
+        file: "/mnt/backup/etcd-20261122T050000Z.db".into(),
+        sha256: "ab".repeat(32),
+        name: "control-plane-1".into(),
+        initial_cluster: "control-plane-1=https://10.0.0.1:2380".into(),
+        initial_cluster_token: "token".into(),
+        bump_revision: 1_000_000_000,
+        clear_alarms: false,
+        skip_hash_check: false,
+    };
+    let expected = Expected {
+        endpoint: "https://127.0.0.1:2379".into(),
+        cluster_id: "1f".into(),
+        revision: 1_000_000_007,
+        keys: 7,
+        members: 1,
+    };
+    let mut journal = Journal::new(ID.into(), goal, places, expected);
+    journal.pods.push(Pod {
+        file: "etcd.yaml".into(),
+        commands: vec![vec!["etcd".into(), "--name=control-plane-1".into()]],
+        etcd: true,
+    });
+    journal
+}
+
+fn put(file: &JournalFile, text: &str) {
+    let mut written = File::create(file.path()).unwrap();
+    written.write_all(text.as_bytes()).unwrap();
+}
+
+fn host() -> (tempfile::TempDir, JournalFile, Journal) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = JournalFile::of(dir.path());
+    fs::create_dir(file.directory()).unwrap();
+    let data_dir = Path::new("/var/lib/etcd");
+    let journal = journal_of(Places::beside(dir.path(), data_dir, ID));
+    (dir, file, journal)
+}
+
+/// A journal whose steps were done up to `done`, and the next of which was interrupted.
+fn interrupted(journal: &Journal, done: usize) -> Journal {
+    let mut journal = journal.clone();
+    for (at, step) in Step::FORWARD.into_iter().take(done + 1).enumerate() {
+        journal.begin(step, time(0));
+        if at < done {
+            journal.end(time(1), Ok(()));
+        }
+    }
+    journal
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let (_dir, file, mut journal) = host();
+    assert_eq!(file.read().unwrap(), None);
+    journal.begin(Step::Build, time(0));
+    journal.end(time(1), Err("no space".into()));
+    for _ in 0..2 {
+        file.write(&journal).unwrap();
+        assert_eq!(file.read().unwrap(), Some(journal.clone()));
+    }
+    let names: Vec<_> = fs::read_dir(file.directory()).unwrap().collect();
+    assert_eq!(names.len(), 1);
+}
+
+#[test]
+fn the_names_are_those_that_people_look_for() {
+    let (kubernetes, data_dir) = (Path::new("/etc/kubernetes"), Path::new("/var/lib/etcd"));
+    let beside = Places::beside(kubernetes, data_dir, ID);
+    let shown = |path: &Path| path.display().to_string();
+    assert_eq!(
+        shown(&beside.aside),
+        format!("/var/lib/etcd.before-restore-{ID}")
+    );
+    assert_eq!(
+        shown(&beside.undone),
+        format!("/var/lib/etcd.rolled-back-{ID}")
+    );
+    assert_eq!(beside.staging, beside.fresh);
+    assert_eq!(
+        shown(&beside.parked),
+        "/etc/kubernetes/hypercloud-etcd-restore/manifests"
+    );
+    let within = Places::within(kubernetes, data_dir, ID);
+    assert_eq!(shown(&within.live), "/var/lib/etcd/member");
+    assert_eq!(
+        shown(&within.aside),
+        format!("/var/lib/etcd/before-restore-{ID}")
+    );
+    assert_eq!(
+        shown(&within.fresh),
+        format!("/var/lib/etcd/restore-{ID}/member")
+    );
+}
+
+#[test]
+fn an_interrupted_step_is_begun_again_and_no_other() {
+    let (_dir, _file, journal) = host();
+    assert_eq!(journal.to_do(), Step::FORWARD);
+    for done in 0..Step::FORWARD.len() {
+        let mut journal = interrupted(&journal, done);
+        assert_eq!(journal.to_do(), Step::FORWARD[done..], "{done}");
+        journal.begin(Step::FORWARD[done], time(2));
+        journal.end(time(3), Err("again".into()));
+        assert_eq!(journal.to_do(), Step::FORWARD[done..], "{done}");
+        assert_eq!(journal.steps.len(), done + 1);
+    }
+}
+
+#[test]
+fn the_way_back_undoes_what_was_begun_and_leaves_alone_what_was_not() {
+    let (_dir, _file, journal) = host();
+    for done in 0..Step::FORWARD.len() {
+        let mut journal = interrupted(&journal, done);
+        let stopped = journal.has_stopped_anything();
+        journal.turn_back().unwrap();
+        let steps = journal.to_do();
+        assert_eq!(steps.last(), Some(&Step::Discard));
+        assert_eq!(stopped, done > 0);
+        assert_eq!(steps.contains(&Step::Park), stopped, "{done}");
+        let is_moved = journal.begun(Way::Forward).contains(&Step::SetAside);
+        assert_eq!(steps.contains(&Step::TakeBack), is_moved, "{done}");
+        // interrupted on the way back, the same way is gone on
+        for _ in 0..steps.len() {
+            let to_do = journal.to_do();
+            journal.turn_back().unwrap();
+            assert_eq!(journal.to_do(), to_do);
+            journal.begin(to_do[0], time(4));
+            journal.end(time(5), Ok(()));
+        }
+        assert_eq!(journal.to_do(), []);
+        journal.finished = true;
+        let refused = journal.turn_back().unwrap_err();
+        assert!(matches!(refused, Error::Finished { way: Way::Back, .. }));
+    }
+}
+
+#[test]
+fn a_restore_that_is_over_can_be_taken_back() {
+    let (_dir, _file, journal) = host();
+    let mut journal = interrupted(&journal, Step::FORWARD.len());
+    journal.finished = true;
+    journal.turn_back().unwrap();
+    assert!(!journal.finished);
+    assert!(journal.to_do().contains(&Step::TakeBack));
+}
+
+#[test]
+fn an_unfinished_restore_keeps_others_from_beginning_and_a_finished_one_is_kept() {
+    let (dir, file, mut journal) = host();
+    file.make_room().unwrap();
+    file.write(&journal).unwrap();
+    let refused = file.make_room().unwrap_err();
+    assert!(refused.hint().unwrap().contains("--resume"), "{refused}");
+    journal.finished = true;
+    file.write(&journal).unwrap();
+    file.make_room().unwrap();
+    assert_eq!(file.read().unwrap(), None);
+    let kept = dir
+        .path()
+        .join(DIRECTORY)
+        .join(format!("journal-{ID}.json"));
+    assert!(kept.exists());
+}
+
+#[test]
+fn a_journal_that_leads_elsewhere_is_not_believed() {
+    let (_dir, file, journal) = host();
+    let text = serde_json::to_string(&journal).unwrap();
+    for (from, to) in [
+        (r#""format":1"#, r#""format":2"#),
+        (
+            "/var/lib/etcd.before-restore",
+            "/var/lib/other.before-restore",
+        ),
+        (".rolled-back-", "/../../rolled-back-"),
+        (r#""file":"etcd.yaml""#, r#""file":"../etcd.yaml""#),
+        (r#""file":"etcd.yaml""#, r#""file":".etcd.yaml""#),
+        (r#""way":"forward""#, r#""way":"up""#),
+    ] {
+        let changed = text.replace(from, to);
+        assert_ne!(changed, text, "{from}");
+        put(&file, &changed);
+        let refused = file.read().unwrap_err();
+        assert!(
+            matches!(refused, Error::Damaged { .. }),
+            "{from}: {refused}"
+        );
+    }
+    for broken in ["", "{", "[]", "{\"format\": 1}"] {
+        put(&file, broken);
+        assert!(file.read().is_err(), "{broken}");
+        assert!(file.make_room().is_err(), "{broken}");
+    }
+}
