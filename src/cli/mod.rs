@@ -8,6 +8,7 @@ mod list;
 mod log;
 mod output;
 mod pin;
+mod prune;
 mod schedule;
 mod show;
 mod status;
@@ -65,6 +66,7 @@ enum Command {
     List(list::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
+    Prune(prune::Arguments),
     Pin(pin::Pin),
     Unpin(pin::Unpin),
     Status(status::Arguments),
@@ -118,6 +120,7 @@ pub(crate) fn main() -> process::ExitCode {
         Command::List(arguments) => arguments.run(&context),
         Command::Show(arguments) => arguments.run(&context),
         Command::Verify(arguments) => arguments.run(&context),
+        Command::Prune(arguments) => arguments.run(&context),
         Command::Pin(arguments) => arguments.run(&context),
         Command::Unpin(arguments) => arguments.run(&context),
         Command::Status(arguments) => arguments.run(&context),
