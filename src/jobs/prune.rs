@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{blocking, lock};
-use crate::catalog::{BackupId, Catalog, Manifest};
+use crate::catalog::{BackupId, Catalog, Manifest, Removed};
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::pki;
@@ -194,40 +194,41 @@ fn remove_copies(
     let (gone, rest) = match read() {
         Ok((gone, _)) if gone.is_empty() => return Vec::new(),
         Ok(read) => read,
-        Err(error) => return vec![("copies of a CA".into(), error)],
+        Err(error) => return vec![("a copy of a CA".into(), error)],
     };
+    let named = || rest.backups.iter().filter_map(|backup| backup.pki.as_ref());
+    let copies = |gone: &Removed| gone.manifest.as_ref().and_then(|gone| gone.pki.clone());
+    let (unnamed, mut settled): (Vec<Removed>, Vec<Removed>) = gone
+        .into_iter()
+        .partition(|gone| copies(gone).is_some_and(|copies| !copies.are_named(named())));
+    let mut failures = Vec::new();
     // what cannot be read may name any of them
-    if !rest.unreadable.is_empty() {
-        return Vec::new();
+    if !unnamed.is_empty() && rest.unreadable.is_empty() {
+        let copies: Vec<pki::Copies> = unnamed.iter().filter_map(copies).collect();
+        let forgotten = pki::forget(&copies, named(), &config.pki, directory);
+        if forgotten.stuck.is_empty() && !forgotten.is_postponed {
+            settled.extend(unnamed);
+        }
+        let stuck = forgotten.stuck.into_iter().map(Error::from);
+        failures.extend(stuck.map(|error| ("a copy of a CA".to_owned(), error)));
+        tell_copies(&forgotten.removed);
+        pruned.copies_removed = forgotten.removed;
     }
-    let manifests = gone.iter().filter_map(|gone| gone.manifest.as_ref());
-    let copies: Vec<&pki::Copies> = manifests.filter_map(|gone| gone.pki.as_ref()).collect();
-    let named = rest.backups.iter().filter_map(|backup| backup.pki.as_ref());
-    let forgotten = pki::forget(&copies, named, &config.pki, directory);
-    for copy in &forgotten.removed {
+    for gone in settled {
+        let ended = catalog.end_removal(&gone.id).err();
+        failures.extend(ended.map(|error| (format!("the note on {}", gone.id), error.into())));
+    }
+    failures
+}
+
+fn tell_copies(removed: &[PathBuf]) {
+    for copy in removed {
         tracing::info!(
             message_id = event::PRUNED,
             "removed {}, which no backup names any more",
             copy.display()
         );
     }
-    pruned.copies_removed = forgotten.removed;
-    let mut failures: Vec<(String, Error)> = forgotten
-        .stuck
-        .into_iter()
-        .map(|error| ("a copy of a CA".into(), error.into()))
-        .collect();
-    if failures.is_empty() && !forgotten.is_postponed {
-        for gone in &gone {
-            let ended = catalog.end_removal(&gone.id);
-            failures.extend(
-                ended
-                    .err()
-                    .map(|error| (format!("the note on backup {}", gone.id), error.into())),
-            );
-        }
-    }
-    failures
 }
 
 impl Pruned {

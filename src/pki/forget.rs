@@ -23,14 +23,14 @@ pub struct Forgotten {
 /// it cannot be told which that is. The caller holds the lock.
 #[must_use]
 pub fn forget<'c>(
-    gone: &[&Copies],
+    gone: &[Copies],
     named: impl IntoIterator<Item = &'c Copies>,
     settings: &Settings,
     directory: &Directory,
 ) -> Forgotten {
     let mut forgotten = Forgotten::default();
     let named: HashSet<(Sha256, &str)> = named.into_iter().flat_map(files).collect();
-    let mut unnamed: Vec<(Sha256, &str)> = gone.iter().copied().flat_map(files).collect();
+    let mut unnamed: Vec<(Sha256, &str)> = gone.iter().flat_map(files).collect();
     unnamed.retain(|copy| !named.contains(copy));
     unnamed.sort_by_key(|(fingerprint, name)| (fingerprint.to_string(), *name));
     unnamed.dedup();
@@ -56,6 +56,20 @@ pub fn forget<'c>(
         }
     }
     forgotten
+}
+
+impl Copies {
+    /// Whether each of them is among those that are `named`.
+    pub fn are_named<'c>(&self, named: impl IntoIterator<Item = &'c Copies>) -> bool {
+        let mut own: HashSet<(Sha256, &str)> = files(self).collect();
+        for (fingerprint, name) in named.into_iter().flat_map(files) {
+            own.retain(|copy| *copy != (fingerprint, name));
+            if own.is_empty() {
+                break;
+            }
+        }
+        own.is_empty()
+    }
 }
 
 fn files(copies: &Copies) -> impl Iterator<Item = (Sha256, &str)> {
