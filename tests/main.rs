@@ -33,6 +33,9 @@ mod bad_disk;
 /// A damaged snapshot or manifest is named for what it is, never believed, and hides no other.
 mod bad_files;
 
+/// The CronJob that is rendered: what it says, field by field, and that its pod does it with every etcdctl.
+mod cronjob;
+
 /// A wrong configuration or command line is told whole, at once, and without its secrets.
 mod bad_config;
 
@@ -45,14 +48,20 @@ mod retention;
 
 /// `kill -9` at any instant leaves whole backups or nothing; one writer at a time.
 mod crash;
+/// A restored data directory is the one that etcdutl makes, and every version of etcd starts from it.
+mod datadir;
 /// The golden snapshots: our figures are those of etcd's own tools.
 mod golden_facts;
+/// `init`: a kubeadm host gets a configuration that works, and keeps what somebody has set.
+mod init;
 /// The hash of the keys is the members' own, whatever was deleted and compacted.
 mod live_hash;
 /// Auth: without or with a wrong login the error says so; with the right one a backup is made.
 mod login;
 /// Clusters: who is asked first, who stands in, and who is named as corrupt.
 mod members;
+/// What is restored holds every key, lease and user on every version of etcd; bad input is refused before anything changes.
+mod restore;
 /// Every way in which TLS and endpoints can be wrong is told by name, with what to do.
 mod tls;
 

@@ -3,12 +3,16 @@
 mod backup;
 mod check;
 mod daemon;
+mod diff;
 mod generate;
+mod init;
 mod list;
 mod log;
 mod output;
 mod pin;
 mod prune;
+mod render;
+mod restore;
 mod schedule;
 mod show;
 mod status;
@@ -26,6 +30,9 @@ use jiff::Timestamp;
 use log::Log;
 use output::Output;
 
+/// Where the configuration is unless --config says otherwise.
+const CONFIG: &str = "/etc/hypercloud-etcd/config.toml";
+
 /// The version, and the commit it was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HCE_COMMIT"), ")");
 
@@ -37,10 +44,13 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HCE_COMMIT"
     max_term_width = 100,
     after_help = "\
 Examples:
+  hypercloud-etcd init                  write the configuration of this kubeadm host
   hypercloud-etcd check                 is everything there that a backup needs?
   hypercloud-etcd backup                take, prove and keep one backup now
   hypercloud-etcd list                  the backups, newest first
   hypercloud-etcd verify --all          prove them all again
+  hypercloud-etcd restore latest --data-dir /var/lib/etcd
+                                        restore the newest
 
 Exit codes: 0 done, 1 the answer is no, 64 usage, 65 verification failed, 69 etcd not reachable,
 73 cannot create output, 74 input or output failed, 75 another job holds the lock,
@@ -52,7 +62,7 @@ struct Arguments {
         long,
         global = true,
         value_name = "PATH",
-        default_value = "/etc/hypercloud-etcd/config.toml"
+        default_value = CONFIG
     )]
     config: PathBuf,
     #[command(subcommand)]
@@ -61,17 +71,20 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Arguments),
     Daemon(daemon::Arguments),
     Backup(backup::Arguments),
     List(list::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
     Prune(prune::Arguments),
+    Restore(restore::Arguments),
     Pin(pin::Pin),
     Unpin(pin::Unpin),
     Status(status::Arguments),
     Check(check::Arguments),
     Schedule(schedule::Arguments),
+    Render(render::Arguments),
     Generate(generate::Arguments),
 }
 
@@ -115,17 +128,20 @@ pub(crate) fn main() -> process::ExitCode {
         output: Output::new(),
     };
     let result = match arguments.command {
+        Command::Init(arguments) => arguments.run(&context),
         Command::Daemon(arguments) => arguments.run(&context),
         Command::Backup(arguments) => arguments.run(&context),
         Command::List(arguments) => arguments.run(&context),
         Command::Show(arguments) => arguments.run(&context),
         Command::Verify(arguments) => arguments.run(&context),
         Command::Prune(arguments) => arguments.run(&context),
+        Command::Restore(arguments) => arguments.run(&context),
         Command::Pin(arguments) => arguments.run(&context),
         Command::Unpin(arguments) => arguments.run(&context),
         Command::Status(arguments) => arguments.run(&context),
         Command::Check(arguments) => arguments.run(&context),
         Command::Schedule(arguments) => arguments.run(&context),
+        Command::Render(arguments) => arguments.run(&context),
         Command::Generate(arguments) => arguments.run(&context),
     };
     let code = result.unwrap_or_else(|error| {

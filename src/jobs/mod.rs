@@ -1,6 +1,7 @@
 //! The verbs: each reads top to bottom as what it does.
 
 pub mod backup;
+pub mod init;
 mod live;
 pub mod look;
 pub mod manifests;
@@ -9,6 +10,7 @@ mod pki;
 pub mod probe;
 pub mod prune;
 mod receive;
+pub mod restore;
 pub mod verify;
 
 use std::fs::File;

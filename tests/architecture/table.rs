@@ -13,6 +13,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("etcd", &["certificate"]),
     ("pki", &["sha256", "certificate", "store"]),
     ("catalog", &["sha256", "snapshot", "store", "pki"]),
+    ("datadir", &["sha256", "snapshot"]),
     ("recovery", &["store"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("retention", &["catalog"]),
@@ -20,6 +21,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
         "config",
         &["schedule", "store", "etcd", "pki", "report", "retention"],
     ),
+    ("cronjob", &["etcd", "kubeadm", "config"]),
     (
         "error",
         &[
@@ -31,8 +33,10 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "etcd",
             "pki",
             "catalog",
+            "datadir",
             "report",
             "config",
+            "cronjob",
         ],
     ),
     (
@@ -45,6 +49,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "etcd",
             "pki",
             "catalog",
+            "datadir",
             "report",
             "retention",
             "config",
@@ -60,7 +65,8 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "schedule", "snapshot", "catalog", "report", "config", "error", "jobs", "daemon",
+            "schedule", "kubeadm", "snapshot", "catalog", "report", "config", "cronjob", "error",
+            "jobs", "daemon",
         ],
     ),
 ];
@@ -78,18 +84,21 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
     ("x509-parser", &["src/certificate"]),
     ("toml", &["src/config/"]),
     ("cron", &["src/schedule/"]),
-    ("serde-saphyr", &["src/kubeadm/"]),
+    ("serde-saphyr", &["src/kubeadm/", "src/cronjob/"]),
     // digests; a schedule's jitter is one, too
     (
         "sha2",
         &[
             "src/sha256.rs",
             "src/snapshot/trailer.rs",
+            "src/snapshot/spool.rs",
             "src/certificate",
             "src/schedule/",
         ],
     ),
-    ("crc32c", &["src/snapshot/"]),
+    // the ids of members and clusters
+    ("sha1", &["src/datadir/membership.rs"]),
+    ("crc32c", &["src/snapshot/", "src/datadir/"]),
     // the system below the files, what its errors are called, and what a command asks of it
     (
         "rustix",
@@ -97,6 +106,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
             "src/store/",
             "src/host/",
             "src/snapshot/spool.rs",
+            "src/datadir/",
             "src/error.rs",
             "src/cli/",
         ],

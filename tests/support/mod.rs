@@ -9,6 +9,7 @@ pub(crate) mod etcd;
 pub(crate) mod fake;
 pub(crate) mod history;
 pub(crate) mod kept;
+pub(crate) mod mount;
 pub(crate) mod pki;
 
 use std::thread;
