@@ -13,7 +13,7 @@ use etcd_client::{AlarmAction, AlarmType, WatchOptions};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::backup::text;
+use crate::support::backup::{assert_proven, text};
 use crate::support::command::Host;
 use crate::support::etcd::{Etcd, Options, Version, versions};
 use source::{Source, State, log_in, quick};
@@ -269,6 +269,58 @@ fn a_bump_is_reckoned_from_the_history_of_the_backups() {
         for said in ["2 that later backups show", "10 times the fastest rise"] {
             assert!(reason.contains(said), "{reason}");
         }
+    }
+}
+
+/// What was restored is a cluster like any other: its backups are proven, also where its revision was moved, and are
+/// restored in turn. Those from before are of another cluster.
+#[test]
+fn a_store_that_came_back_is_backed_up_and_restored_again() {
+    for version in versions() {
+        let host = Host::new();
+        let mut etcd = Etcd::start_with(version, &host.pki, &quick());
+        for key in ["a", "b", "c"] {
+            etcd.put(&format!("/registry/pods/default/{key}"), b"1");
+        }
+        etcd.delete("/registry/pods/default/b");
+        for round in 0..2 {
+            host.configure(&[etcd.endpoint()]);
+            assert_proven(&host.backup());
+            let data_dir = host.directory().join(format!("restored-{round}"));
+            let options = [
+                "--bump-revision",
+                "auto",
+                "--data-dir",
+                data_dir.to_str().unwrap(),
+            ];
+            host.run(&[&["restore", "latest"], &options[..]].concat())
+                .expect_success();
+            let options = Options {
+                data_dir: Some(data_dir),
+                ..quick()
+            };
+            etcd = Etcd::start_with(version, &host.pki, &options);
+            etcd.put("/registry/pods/default/a", b"2");
+        }
+        host.configure(&[etcd.endpoint()]);
+        let manifest = host.backup();
+        assert_proven(&manifest);
+        let pods = &manifest["types"]["/registry/pods"];
+        assert_eq!(pods["keys"], 2, "{manifest:#}");
+        let target = host.directory().join("again");
+        let earlier = [
+            "restore",
+            "latest~2",
+            "--data-dir",
+            target.to_str().unwrap(),
+        ];
+        let refused = host.run(&earlier).expect_code(65);
+        assert!(
+            refused.stderr.contains("is of another cluster"),
+            "{refused}"
+        );
+        host.run(&[&earlier[..], &["--allow-other-cluster"]].concat())
+            .expect_success();
     }
 }
 
