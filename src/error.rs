@@ -1,7 +1,9 @@
 //! One error over all modules: what happened, why, what to do, and with which code to exit.
 
+mod exit_code;
 mod refusal;
 
+pub use exit_code::ExitCode;
 pub use refusal::{Refusal, Why};
 
 use std::error::Error as _;
@@ -11,88 +13,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::snapshot::{Damage, Mismatch};
-use crate::{catalog, config, datadir, etcd, kubeadm, schedule, store};
-
-/// Exit codes, as in sysexits.h; the unit and the man page rely on them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ExitCode {
-    /// Done.
-    Done = 0,
-    /// The answer is no.
-    No = 1,
-    /// The command line is wrong.
-    Usage = 64,
-    /// A backup does not stand up to its proof.
-    Verification = 65,
-    /// etcd or a store is not reachable.
-    Unavailable = 69,
-    /// A bug of this program.
-    Bug = 70,
-    /// Output cannot be created.
-    CannotCreate = 73,
-    /// Reading or writing failed.
-    Io = 74,
-    /// Another job holds the lock.
-    Locked = 75,
-    /// Permission is missing.
-    Permission = 77,
-    /// The configuration is wrong.
-    Config = 78,
-}
-
-impl ExitCode {
-    /// All of them, in their order.
-    pub const ALL: [ExitCode; 11] = [
-        ExitCode::Done,
-        ExitCode::No,
-        ExitCode::Usage,
-        ExitCode::Verification,
-        ExitCode::Unavailable,
-        ExitCode::Bug,
-        ExitCode::CannotCreate,
-        ExitCode::Io,
-        ExitCode::Locked,
-        ExitCode::Permission,
-        ExitCode::Config,
-    ];
-
-    /// What it says, for the manual.
-    #[must_use]
-    pub fn meaning(self) -> &'static str {
-        match self {
-            ExitCode::Done => "Done.",
-            ExitCode::No => "The answer is no: something that was asked about is wrong.",
-            ExitCode::Usage => "The command line is wrong.",
-            ExitCode::Verification => "A backup or snapshot does not stand up to its proof.",
-            ExitCode::Unavailable => "etcd or a store is not reachable.",
-            ExitCode::Bug => "A bug of this program.",
-            ExitCode::CannotCreate => "A file or directory cannot be created.",
-            ExitCode::Io => "Reading or writing failed.",
-            ExitCode::Locked => "Another job holds the lock.",
-            ExitCode::Permission => "Permission is missing.",
-            ExitCode::Config => "The configuration is wrong.",
-        }
-    }
-
-    /// The kind of error that it stands for, in a word: `ERROR_KIND` in the journal.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            ExitCode::Done => "done",
-            ExitCode::No => "no",
-            ExitCode::Usage => "usage",
-            ExitCode::Verification => "verification",
-            ExitCode::Unavailable => "unavailable",
-            ExitCode::Bug => "bug",
-            ExitCode::CannotCreate => "cannot-create",
-            ExitCode::Io => "io",
-            ExitCode::Locked => "locked",
-            ExitCode::Permission => "permission",
-            ExitCode::Config => "config",
-        }
-    }
-}
+use crate::{catalog, config, cronjob, datadir, etcd, kubeadm, schedule, store};
 
 /// Why a job did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +24,9 @@ pub enum Error {
     /// A schedule on the command line.
     #[error("the schedule cannot be used")]
     Schedule(#[from] schedule::Error),
+    /// What was to be rendered.
+    #[error(transparent)]
+    CronJob(#[from] cronjob::Error),
     /// The backup directory.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -181,6 +105,18 @@ pub enum Error {
         /// What is wrong with it.
         source: kubeadm::Error,
     },
+    /// Nothing on this host knows of an etcd.
+    #[error("there is no etcd below {}: neither manifests/etcd.yaml nor manifests/kube-apiserver.yaml", kubernetes.display())]
+    NoEtcd {
+        /// The directory of Kubernetes.
+        kubernetes: PathBuf,
+    },
+    /// There is a configuration, in which somebody has set something.
+    #[error("there is a configuration already: {}", path.display())]
+    Configured {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file that the operator asked for could not be written.
     #[error("{} cannot be written", path.display())]
     Create {
@@ -243,6 +179,7 @@ impl Error {
             Error::Config(error) => return error.hint(),
             Error::Etcd(error) => return error.hint(),
             Error::Schedule(error) => return Some(error.hint()),
+            Error::CronJob(error) => return Some(error.hint()),
             Error::Refused(refusal) => return Some(refusal.hint()),
             Error::DataDir(error) => return error.hint(),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
@@ -271,8 +208,19 @@ impl Error {
             Error::Manifest { .. } => {
                 "Correct that file, or name another directory with --kubernetes-dir."
             }
+            Error::NoEtcd { .. } => {
+                "Name the directory with --kubernetes-dir, or set endpoints, ca_file, cert_file and key_file in [etcd] by hand."
+            }
+            Error::Configured { .. } => {
+                "See what would change with: hypercloud-etcd init --dry-run; replace it with --force, which keeps the old file."
+            }
             Error::Usage(_) => "See the options with: hypercloud-etcd --help",
             Error::Bug(_) => "Please report this, with the journal of the run.",
+            Error::Read { source, .. } | Error::Create { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                "Run the command as root."
+            }
             Error::Spool { .. } | Error::Read { .. } | Error::Create { .. } | Error::Catalog(_) => {
                 return None;
             }
@@ -285,9 +233,11 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Error::Config(error) => config_code(error),
-            Error::MixedClusters(_) | Error::Schedule(_) | Error::Manifest { .. } => {
-                ExitCode::Config
-            }
+            Error::MixedClusters(_)
+            | Error::Schedule(_)
+            | Error::Manifest { .. }
+            | Error::NoEtcd { .. } => ExitCode::Config,
+            Error::CronJob(error) => cronjob_code(error),
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
             Error::DataDir(error) => datadir_code(error),
@@ -305,7 +255,7 @@ impl Error {
                 let worst = failures.iter().find(is_damage).or(failures.first());
                 worst.map_or(ExitCode::Unavailable, Error::exit_code)
             }
-            Error::Space { .. } => ExitCode::CannotCreate,
+            Error::Space { .. } | Error::Configured { .. } => ExitCode::CannotCreate,
             Error::Refused(refusal) => refusal.exit_code(),
             Error::Bug(_) => ExitCode::Bug,
         }
@@ -338,6 +288,16 @@ fn config_code(error: &config::Error) -> ExitCode {
     match error {
         config::Error::Denied { .. } => ExitCode::Permission,
         _ => ExitCode::Config,
+    }
+}
+
+fn cronjob_code(error: &cronjob::Error) -> ExitCode {
+    match error {
+        cronjob::Error::Path { .. } | cronjob::Error::Login | cronjob::Error::NoEndpoint => {
+            ExitCode::Config
+        }
+        cronjob::Error::Yaml(_) => ExitCode::Bug,
+        _ => ExitCode::Usage,
     }
 }
 

@@ -33,6 +33,9 @@ mod bad_disk;
 /// A damaged snapshot or manifest is named for what it is, never believed, and hides no other.
 mod bad_files;
 
+/// The CronJob that is rendered: what it says, field by field, and that its pod does it with every etcdctl.
+mod cronjob;
+
 /// A wrong configuration or command line is told whole, at once, and without its secrets.
 mod bad_config;
 
@@ -46,6 +49,8 @@ mod crash;
 mod datadir;
 /// The golden snapshots: our figures are those of etcd's own tools.
 mod golden_facts;
+/// `init`: a kubeadm host gets a configuration that works, and keeps what somebody has set.
+mod init;
 /// The hash of the keys is the members' own, whatever was deleted and compacted.
 mod live_hash;
 /// Auth: without or with a wrong login the error says so; with the right one a backup is made.

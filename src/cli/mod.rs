@@ -3,11 +3,14 @@
 mod backup;
 mod check;
 mod daemon;
+mod diff;
 mod generate;
+mod init;
 mod list;
 mod log;
 mod output;
 mod pin;
+mod render;
 mod restore;
 mod schedule;
 mod show;
@@ -26,6 +29,9 @@ use jiff::Timestamp;
 use log::Log;
 use output::Output;
 
+/// Where the configuration is unless --config says otherwise.
+const CONFIG: &str = "/etc/hypercloud-etcd/config.toml";
+
 /// The version, and the commit it was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HCE_COMMIT"), ")");
 
@@ -37,6 +43,7 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HCE_COMMIT"
     max_term_width = 100,
     after_help = "\
 Examples:
+  hypercloud-etcd init                  write the configuration of this kubeadm host
   hypercloud-etcd check                 is everything there that a backup needs?
   hypercloud-etcd backup                take, prove and keep one backup now
   hypercloud-etcd list                  the backups, newest first
@@ -54,7 +61,7 @@ struct Arguments {
         long,
         global = true,
         value_name = "PATH",
-        default_value = "/etc/hypercloud-etcd/config.toml"
+        default_value = CONFIG
     )]
     config: PathBuf,
     #[command(subcommand)]
@@ -63,6 +70,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Arguments),
     Daemon(daemon::Arguments),
     Backup(backup::Arguments),
     List(list::Arguments),
@@ -74,6 +82,7 @@ enum Command {
     Status(status::Arguments),
     Check(check::Arguments),
     Schedule(schedule::Arguments),
+    Render(render::Arguments),
     Generate(generate::Arguments),
 }
 
@@ -117,6 +126,7 @@ pub(crate) fn main() -> process::ExitCode {
         output: Output::new(),
     };
     let result = match arguments.command {
+        Command::Init(arguments) => arguments.run(&context),
         Command::Daemon(arguments) => arguments.run(&context),
         Command::Backup(arguments) => arguments.run(&context),
         Command::List(arguments) => arguments.run(&context),
@@ -128,6 +138,7 @@ pub(crate) fn main() -> process::ExitCode {
         Command::Status(arguments) => arguments.run(&context),
         Command::Check(arguments) => arguments.run(&context),
         Command::Schedule(arguments) => arguments.run(&context),
+        Command::Render(arguments) => arguments.run(&context),
         Command::Generate(arguments) => arguments.run(&context),
     };
     let code = result.unwrap_or_else(|error| {
