@@ -14,7 +14,7 @@ use super::{BackupId, Catalog, Error, Manifest, Summary};
 use crate::store::{self, Stamp};
 
 /// Bytes that a manifest may have.
-const MANIFEST_LIMIT: u64 = 4 << 20;
+pub(super) const MANIFEST_LIMIT: u64 = 4 << 20;
 /// Threads that read; more would wait for one another.
 const THREADS: usize = 4;
 /// Manifests for which another thread is worth its start.

@@ -16,7 +16,7 @@ mod summary;
 pub use id::BackupId;
 pub use listing::{Listing, Memory};
 pub use manifest::{FORMAT, Manifest, Outcome, Proof, Reproof, Source, Step, Stored, Trigger};
-pub use removal::Leftovers;
+pub use removal::{Leftovers, Removed};
 pub use selector::{NotFound, Selector};
 pub use summary::Summary;
 

@@ -4,6 +4,7 @@ use clap::Args;
 use hypercloud_etcd::catalog::{Manifest, Trigger};
 use hypercloud_etcd::error::{Error, ExitCode};
 use hypercloud_etcd::jobs::backup::{Progress, Run, backup};
+use hypercloud_etcd::jobs::prune;
 use hypercloud_etcd::report::text;
 
 use super::{Context, block_on, show};
@@ -15,6 +16,7 @@ The snapshot is proven before it is called a backup: by the SHA-256 that etcd ap
 over every page, and by the members' own hash of the keys. Exit code 65: it is kept, but not
 verified. A backup that is proven but very unlike the last good one is kept and marked as suspect,
 which is told on standard error; the exit code is 0, and nothing is pruned until it is accepted.
+Else what the policy does not keep is removed after a verified one.
 
 Example:
   hypercloud-etcd backup --json | jq -r .id")]
@@ -46,8 +48,13 @@ impl Arguments {
             clock: &|| context.now(),
             progress: &progress,
         };
-        let manifest = block_on(backup(&config, &run))?;
-        output.end_progress();
+        let manifest = block_on(async {
+            let manifest = backup(&config, &run).await?;
+            output.end_progress();
+            // what fails here is told by the log: the backup is none the worse for it
+            let _ = prune::after(&config, &manifest, context.now()).await;
+            Ok(manifest)
+        })?;
         if self.json {
             output.json(&manifest)?;
         } else {

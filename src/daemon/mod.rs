@@ -179,7 +179,7 @@ impl<'s> Daemon<'s> {
                 state.reverify.as_ref(),
                 now,
             )),
-            zone: zone(&setup.config),
+            zone: setup.config.schedule.zone().clone(),
             config: Arc::new(setup.config),
             host: setup.host,
             plan,
@@ -260,6 +260,7 @@ impl<'s> Daemon<'s> {
             zone: &self.zone,
             status: &self.seen,
             failing: self.state.failing.as_ref(),
+            pruning: self.state.pruning.as_ref(),
             again: again.map(|open| (open.attempts + 1, open.again)),
             next: self.plan.next_start(),
             proving: self.prover.rounds.progress(),
@@ -281,7 +282,7 @@ impl<'s> Daemon<'s> {
                 let now = (self.clock)();
                 self.plan.change(timetable, now);
                 self.prover.rounds.change(config.reverify.clone(), now);
-                self.zone = zone(&config);
+                self.zone = config.schedule.zone().clone();
                 self.config = Arc::new(config);
                 self.refused = None;
                 tracing::info!(
@@ -322,9 +323,4 @@ fn timetable(config: &Config, host: &str) -> Timetable {
         catch_up: config.catch_up,
         host: host.into(),
     }
-}
-
-fn zone(config: &Config) -> TimeZone {
-    // the schedule has been read in this zone
-    TimeZone::get(config.schedule.timezone()).unwrap_or(TimeZone::UTC)
 }

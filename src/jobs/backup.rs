@@ -105,7 +105,7 @@ fn warn_of_suspicions(manifest: &Manifest) {
 }
 
 /// Removes what an interrupted job has left. What cannot be removed stops no backup.
-fn remove_leftovers(catalog: Catalog<'_>, directory: &Directory) {
+pub(super) fn remove_leftovers(catalog: Catalog<'_>, directory: &Directory) {
     let stays = |error: Error| {
         tracing::warn!(
             "what an interrupted job left stays there: {}",

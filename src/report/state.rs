@@ -34,6 +34,9 @@ pub struct State {
     /// How far proving the stored backups again is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reverify: Option<Reverify>,
+    /// Since when what the policy removes could not be removed, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruning: Option<Failing>,
     /// What came of the last runs, newest first.
     #[serde(default)]
     pub runs: Vec<Past>,
@@ -67,7 +70,8 @@ pub struct Begun {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failing {
-    /// The planned time of the first run that failed, or when it failed if it came late.
+    /// The planned time of the first run that failed, or when it failed if it came late; the time of
+    /// the first failure where nothing is planned.
     pub since: Timestamp,
     /// When the last attempt failed.
     pub last: Timestamp,
@@ -117,6 +121,7 @@ impl Default for State {
             open: None,
             failing: None,
             reverify: None,
+            pruning: None,
             runs: Vec::new(),
         }
     }

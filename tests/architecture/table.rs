@@ -17,9 +17,18 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("recovery", &["store"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("anomaly", &["snapshot", "catalog", "report"]),
+    ("retention", &["catalog"]),
     (
         "config",
-        &["schedule", "store", "etcd", "pki", "report", "anomaly"],
+        &[
+            "schedule",
+            "store",
+            "etcd",
+            "pki",
+            "report",
+            "anomaly",
+            "retention",
+        ],
     ),
     ("cronjob", &["etcd", "kubeadm", "config"]),
     (
@@ -52,6 +61,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "datadir",
             "report",
             "anomaly",
+            "retention",
             "config",
             "error",
         ],
