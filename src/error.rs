@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::snapshot::{Damage, Mismatch};
-use crate::{catalog, config, etcd, schedule, store};
+use crate::{catalog, config, datadir, etcd, kubeadm, schedule, store};
 
 /// Exit codes, as in sysexits.h; the unit and the man page rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +105,9 @@ pub enum Error {
     /// The backups in it.
     #[error(transparent)]
     Catalog(#[from] catalog::Error),
+    /// A data directory was not made.
+    #[error(transparent)]
+    DataDir(#[from] datadir::Error),
     /// A member did not give a snapshot.
     #[error("no snapshot could be taken")]
     Etcd(#[from] etcd::Error),
@@ -166,6 +169,14 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The manifest of a static pod says nothing that can be used.
+    #[error("the manifest {} cannot be used", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: kubeadm::Error,
+    },
     /// A file that the operator asked for could not be written.
     #[error("{} cannot be written", path.display())]
     Create {
@@ -225,6 +236,7 @@ impl Error {
             Error::Config(error) => return error.hint(),
             Error::Etcd(error) => return error.hint(),
             Error::Schedule(error) => return Some(error.hint()),
+            Error::DataDir(error) => return error.hint(),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
                 return store_hint(error);
             }
@@ -248,6 +260,9 @@ impl Error {
             {
                 "Free some space on that file system; no earlier backup was touched."
             }
+            Error::Manifest { .. } => {
+                "Correct that file, or name another directory with --kubernetes-dir."
+            }
             Error::Usage(_) => "See the options with: hypercloud-etcd --help",
             Error::Bug(_) => "Please report this, with the journal of the run.",
             Error::Spool { .. } | Error::Read { .. } | Error::Create { .. } | Error::Catalog(_) => {
@@ -262,9 +277,12 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Error::Config(error) => config_code(error),
-            Error::MixedClusters(_) | Error::Schedule(_) => ExitCode::Config,
+            Error::MixedClusters(_) | Error::Schedule(_) | Error::Manifest { .. } => {
+                ExitCode::Config
+            }
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
+            Error::DataDir(error) => datadir_code(error),
             Error::Catalog(catalog::Error::NotFound { .. }) | Error::Usage(_) => ExitCode::Usage,
             Error::Catalog(catalog::Error::Write { source, .. }) | Error::Spool { source, .. } => {
                 io_code(source, ExitCode::Io)
@@ -331,6 +349,23 @@ fn store_code(error: &store::Error) -> ExitCode {
         (_, Some(Errno::ACCESS | Errno::PERM)) => ExitCode::Permission,
         (store::Error::Read { .. }, _) | (_, Some(Errno::IO)) => ExitCode::Io,
         (store::Error::Open { .. } | store::Error::Write { .. }, _) => ExitCode::CannotCreate,
+    }
+}
+
+fn datadir_code(error: &datadir::Error) -> ExitCode {
+    use datadir::Error as E;
+    match error {
+        E::PeerUrl { .. } | E::Membership { .. } | E::NotAMember { .. } | E::Bump { .. } => {
+            ExitCode::Usage
+        }
+        E::NotEtcd(_) | E::Newer { .. } | E::Oversized(_) | E::Nested(_) | E::Source(_) => {
+            ExitCode::Verification
+        }
+        E::NotEmpty { .. } | E::MountPoint { .. } => ExitCode::CannotCreate,
+        E::InUse { .. } => ExitCode::Locked,
+        E::Written(_) | E::Differs(_) => ExitCode::Io,
+        E::Json(_) => ExitCode::Bug,
+        E::Io { source, .. } => io_code(source, ExitCode::Io),
     }
 }
 

@@ -9,13 +9,14 @@
 //!               the command line ▸ jobs ◂ daemon ◂ schedule
 //!                                   │
 //!        etcd ▸ snapshot ▸ store ▸ catalog ▸ report
-//!                            ▲
-//!                           pki
+//!                   │        ▲
+//!                datadir     pki
 //! ```
 //!
 //! A backup is taken from a member ([`etcd`]), received, hashed and walked ([`snapshot`]), published
 //! in a directory ([`store`]) beside the CA of its time ([`pki`]), and recorded ([`catalog`]); how all
-//! that stands is told by [`report`]. Nouns are modules here; verbs live in [`jobs`], one file each.
+//! that stands is told by [`report`]. The way back leads from a proven snapshot to a data directory
+//! that a member starts from ([`datadir`]). Nouns are modules here; verbs live in [`jobs`], one file each.
 //!
 //! The modules below stand in the order in which they may import one another, lowest first: none
 //! imports one that comes after it. [`config`] stands above those whose settings it composes, so no
@@ -25,6 +26,7 @@
 pub mod certificate;
 pub mod etcd;
 pub mod host;
+pub mod kubeadm;
 pub mod schedule;
 pub mod sha256;
 pub mod snapshot;
@@ -34,6 +36,7 @@ pub mod store;
 pub mod pki;
 
 pub mod catalog;
+pub mod datadir;
 pub mod recovery;
 pub mod report;
 

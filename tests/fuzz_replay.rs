@@ -48,6 +48,15 @@ fn kept_manifests_obey_the_laws() {
 }
 
 #[test]
+fn kept_pod_manifests_obey_the_laws() {
+    let (all, accepted) = replay("pod_manifest", subjects::pod_manifest);
+    assert!(
+        accepted > 0 && accepted < all,
+        "{accepted} of {all} accepted"
+    );
+}
+
+#[test]
 fn the_snapshots_of_real_etcds_are_accepted_whole_and_refused_cut() {
     for (number, snapshot) in (0u8..).zip(subjects::GOLDEN) {
         assert!(subjects::snapshot_file(snapshot));

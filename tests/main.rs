@@ -42,6 +42,8 @@ mod backup_real;
 mod catalog_commands;
 /// `kill -9` at any instant leaves whole backups or nothing; one writer at a time.
 mod crash;
+/// A restored data directory is the one that etcdutl makes, and every version of etcd starts from it.
+mod datadir;
 /// The golden snapshots: our figures are those of etcd's own tools.
 mod golden_facts;
 /// The hash of the keys is the members' own, whatever was deleted and compacted.

@@ -3,6 +3,7 @@
 pub mod backup;
 mod live;
 pub mod look;
+pub mod manifests;
 pub mod pin;
 mod pki;
 pub mod probe;

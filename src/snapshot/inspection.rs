@@ -1,6 +1,5 @@
 //! One walk over a database that proves its structure and gathers its [`Facts`].
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 
@@ -10,6 +9,7 @@ use super::facts::{Facts, Member, TypeCount};
 use super::kv_hash::{self, CompactedDeletion, KvHash};
 use super::mvcc::{self, KeyValue, Revision};
 use super::object_type::ObjectTypes;
+use super::sums::{Sum, Summing, Sums, status_hash};
 use super::trailer;
 
 /// Members that are read; etcd itself advises seven.
@@ -19,6 +19,8 @@ const MAX_MEMBERS: usize = 1000;
 pub struct Inspection {
     /// What the database says.
     pub facts: Facts,
+    /// What each bucket holds.
+    pub(super) sums: Sums,
     superseded: Superseded,
 }
 
@@ -37,8 +39,7 @@ impl Inspection {
         let mut survey = Survey::new(scratch);
         database.walk(&mut survey)?;
         let compacted_entries = survey.compacted_entries;
-        let (facts, superseded) = survey.finish(&database)?;
-        let mut inspection = Inspection { facts, superseded };
+        let mut inspection = survey.finish(&database)?;
         if inspection.superseded.any_below(compacted_entries) {
             // history that a compaction has yet to remove does not count
             let compact_revision = inspection.facts.compact_revision;
@@ -91,13 +92,9 @@ enum Bucket {
 
 /// Gathers the facts during the walk.
 struct Survey<'s> {
-    /// Each bucket's name, CRC and length; hashed apart because `meta` is walked first.
-    hashes: BTreeMap<Vec<u8>, (u32, usize)>,
-    name: Vec<u8>,
+    /// Each bucket apart, because `meta` is walked first.
+    sums: Summing,
     bucket: Bucket,
-    hash: u32,
-    length: usize,
-    entries: u64,
     census: Census<'s>,
     types: ObjectTypes,
     revision: u64,
@@ -113,12 +110,8 @@ struct Survey<'s> {
 impl<'s> Survey<'s> {
     fn new(scratch: &'s dyn Fn() -> io::Result<File>) -> Self {
         Survey {
-            hashes: BTreeMap::new(),
-            name: Vec::new(),
+            sums: Summing::default(),
             bucket: Bucket::Other,
-            hash: 0,
-            length: 0,
-            entries: 0,
             census: Census::new(scratch),
             types: ObjectTypes::default(),
             revision: 0,
@@ -194,39 +187,31 @@ impl<'s> Survey<'s> {
 
     fn broken(&self, message: &str) -> Damage {
         Damage::Entry {
-            bucket: String::from_utf8_lossy(&self.name).into_owned(),
+            bucket: String::from_utf8_lossy(self.sums.name()).into_owned(),
             message: message.into(),
         }
     }
 
-    fn close_bucket(&mut self) {
-        let name = std::mem::take(&mut self.name);
-        self.hashes.insert(name, (self.hash, self.length));
-    }
-
-    fn finish(mut self, database: &Database<'_>) -> Result<(Facts, Superseded), Damage> {
-        self.close_bucket();
-        // the walk's start closed a bucket of no name and no bytes, which adds nothing
-        let hash = self.hashes.values().fold(0, |hash, (next, length)| {
-            crc32c::crc32c_combine(hash, *next, *length)
-        });
+    fn finish(self, database: &Database<'_>) -> Result<Inspection, Damage> {
+        let sums = self.sums.finish();
         let kv_hash = KvHash {
-            hash: self
-                .hashes
+            hash: sums
                 .get(kv_hash::BUCKET)
-                .map_or_else(|| crc32c::crc32c(kv_hash::BUCKET), |(hash, _)| *hash),
+                .copied()
+                .unwrap_or_else(|| Sum::of(kv_hash::BUCKET))
+                .crc,
             // a compaction can remove the newest entry, where that is a deletion
             revision: self.revision.max(self.compact_revision),
             compact_revision: self.compact_revision,
         };
         let census = self.census.finish().map_err(Damage::Read)?;
         let facts = Facts {
-            hash,
+            hash: status_hash(&sums),
             revision: self.revision,
             total_key: census.by_kind.values().map(|tally| tally.keys).sum(),
             total_size: database.size(),
             version: self.storage_version,
-            total_entries: self.entries,
+            total_entries: sums.values().map(|sum| sum.entries).sum(),
             page_size: database.page_size(),
             compact_revision: self.compact_revision,
             consistent_index: self.consistent_index,
@@ -247,14 +232,16 @@ impl<'s> Survey<'s> {
                 })
                 .collect(),
         };
-        Ok((facts, census.superseded))
+        Ok(Inspection {
+            facts,
+            sums,
+            superseded: census.superseded,
+        })
     }
 }
 
 impl Visitor for Survey<'_> {
     fn bucket(&mut self, name: &[u8]) -> Result<(), Damage> {
-        self.close_bucket();
-        self.name = name.to_vec();
         self.bucket = match name {
             kv_hash::BUCKET => Bucket::Key,
             b"meta" => Bucket::Meta,
@@ -262,16 +249,11 @@ impl Visitor for Survey<'_> {
             b"cluster" => Bucket::Cluster,
             _ => Bucket::Other,
         };
-        self.hash = crc32c::crc32c(name);
-        self.length = name.len();
-        Ok(())
+        self.sums.bucket(name)
     }
 
     fn entry(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damage> {
-        self.hash = crc32c::crc32c_append(self.hash, key);
-        self.hash = crc32c::crc32c_append(self.hash, value);
-        self.length += key.len() + value.len();
-        self.entries += 1;
+        self.sums.entry(key, value)?;
         match self.bucket {
             Bucket::Key => self.key_value(key, value),
             Bucket::Meta => self.meta(key, value),

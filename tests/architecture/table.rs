@@ -4,6 +4,7 @@
 /// imports, so the table has no cycle.
 pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("schedule", &[]),
+    ("kubeadm", &[]),
     ("host", &[]),
     ("sha256", &[]),
     ("certificate", &["sha256"]),
@@ -12,6 +13,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("etcd", &["certificate"]),
     ("pki", &["sha256", "certificate", "store"]),
     ("catalog", &["sha256", "snapshot", "store", "pki"]),
+    ("datadir", &["sha256", "snapshot"]),
     ("recovery", &["store"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("config", &["schedule", "store", "etcd", "pki", "report"]),
@@ -19,12 +21,14 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
         "error",
         &[
             "schedule",
+            "kubeadm",
             "certificate",
             "snapshot",
             "store",
             "etcd",
             "pki",
             "catalog",
+            "datadir",
             "report",
             "config",
         ],
@@ -32,12 +36,14 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     (
         "jobs",
         &[
+            "kubeadm",
             "certificate",
             "snapshot",
             "store",
             "etcd",
             "pki",
             "catalog",
+            "datadir",
             "report",
             "config",
             "error",
@@ -70,17 +76,21 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
     ("x509-parser", &["src/certificate"]),
     ("toml", &["src/config/"]),
     ("cron", &["src/schedule/"]),
+    ("serde-saphyr", &["src/kubeadm/"]),
     // digests; a schedule's jitter is one, too
     (
         "sha2",
         &[
             "src/sha256.rs",
             "src/snapshot/trailer.rs",
+            "src/snapshot/spool.rs",
             "src/certificate",
             "src/schedule/",
         ],
     ),
-    ("crc32c", &["src/snapshot/"]),
+    // the ids of members and clusters
+    ("sha1", &["src/datadir/membership.rs"]),
+    ("crc32c", &["src/snapshot/", "src/datadir/"]),
     // the system below the files, what its errors are called, and what a command asks of it
     (
         "rustix",
@@ -88,6 +98,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
             "src/store/",
             "src/host/",
             "src/snapshot/spool.rs",
+            "src/datadir/",
             "src/error.rs",
             "src/cli/",
         ],

@@ -20,7 +20,7 @@ seconds=${1:-20}
 }
 shift || true
 targets=("$@")
-[ $# -gt 0 ] || targets=(snapshot_file page_mutations manifest)
+[ $# -gt 0 ] || targets=(snapshot_file page_mutations manifest pod_manifest)
 
 command -v c++ >/dev/null || {
     echo "run.sh: error: libFuzzer needs a C++ compiler" >&2

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 
 use hypercloud_etcd::catalog::Manifest;
+use hypercloud_etcd::kubeadm::{ApiServerPod, EtcdPod, Image, Mounted};
 use hypercloud_etcd::snapshot::{self, CompactedDeletion, Inspection};
 use rustix::fs::MemfdFlags;
 
@@ -110,6 +111,29 @@ pub(super) fn manifest(bytes: &[u8]) -> bool {
     let json = manifest.to_json().expect("every manifest has a JSON form");
     let again = Manifest::parse(NAME, &json).expect("what is written can be read");
     assert_eq!(again, manifest, "writing it changed it");
+    true
+}
+
+/// Any bytes as the manifest of a static pod.
+pub(super) fn pod_manifest(bytes: &[u8]) -> bool {
+    let are_absolute = |paths: &[&Option<Mounted>]| {
+        for path in paths.iter().copied().flatten() {
+            assert!(path.inside.is_absolute(), "{path:?}");
+            assert!(path.host.as_ref().is_none_or(|host| host.is_absolute()));
+        }
+    };
+    if let Ok(pod) = ApiServerPod::parse(bytes) {
+        are_absolute(&[&pod.etcd_ca_file, &pod.etcd_cert_file, &pod.etcd_key_file]);
+    }
+    let Ok(pod) = EtcdPod::parse(bytes) else {
+        return false;
+    };
+    are_absolute(&[&pod.data_dir, &pod.wal_dir, &pod.config_file]);
+    are_absolute(&[&pod.trusted_ca_file, &pod.cert_file, &pod.key_file]);
+    let again = Image::parse(&pod.image.to_string()).expect("an image is what it is written as");
+    assert_eq!(again, pod.image);
+    assert!(pod.listen_client_urls.iter().all(|url| !url.is_empty()));
+    assert_eq!(EtcdPod::parse(bytes), Ok(pod), "two readings see two pods");
     true
 }
 

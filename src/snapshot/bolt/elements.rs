@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::{Damage, ELEMENT, LEAF, PAGE_HEADER, Page, u16_at, u32_at, u64_at};
 
-const BUCKET_FLAG: u32 = 0x01;
+pub(super) const BUCKET_FLAG: u32 = 0x01;
 const MAX_KEY: usize = 32_768;
 
 /// The keys that a subtree may hold: at least `from`, below `to`.

@@ -5,12 +5,16 @@
 //! and bbolt 1.3 to 1.5 (`page.go`, `meta.go`, `bucket.go`).
 
 mod elements;
+mod loader;
+mod parts;
 #[cfg(test)]
 pub(super) mod specimen;
 #[cfg(test)]
 mod tests;
 mod walk;
 
+pub use loader::{Pages, RightEdge, Tree};
+pub use parts::{Bucket, ShowEntry};
 pub use walk::Visitor;
 
 use std::fs::File;

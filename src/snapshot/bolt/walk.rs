@@ -5,11 +5,12 @@
 //! bounds that the parent promised.
 
 use super::elements::{Bounds, Child, Elements, Entry, UNBOUNDED, inline_page};
+use super::parts::Bucket;
 use super::{BRANCH, Damage, Database, FREELIST, LEAF, NO_FREELIST, PAGE_HEADER, Page, u64_at};
 
 const BUCKET_HEADER: usize = 16;
 /// A tree of this depth would hold more pages than a `u64` can number.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 
 /// Receives every bucket and its entries in key order; of the buckets `meta` comes first, because
 /// what it says of compactions is needed to judge the others.
@@ -32,13 +33,7 @@ impl Database<'_> {
     /// # Errors
     /// The first [`Damage`] that is met, in a page or by the visitor.
     pub fn walk(&self, visitor: &mut dyn Visitor) -> Result<(), Damage> {
-        let mut walk = Walk {
-            database: self,
-            seen: PageSet::new(self.meta.high_water),
-            leaf: Vec::new(),
-        };
-        walk.seen.insert(0, 1)?;
-        walk.seen.insert(1, 1)?;
+        let mut walk = Walk::new(self)?;
         if self.meta.freelist != NO_FREELIST {
             walk.freelist()?;
         }
@@ -138,17 +133,40 @@ fn run(children: &[Child<'_>]) -> u64 {
 }
 
 /// One walk over a database.
-struct Walk<'d, 'f> {
+pub(super) struct Walk<'d, 'f> {
     database: &'d Database<'f>,
     seen: PageSet,
     /// The buffer that every leaf page is read into.
     leaf: Vec<u8>,
 }
 
-impl Walk<'_, '_> {
-    /// The root bucket: its entries are the buckets.
+impl<'d, 'f> Walk<'d, 'f> {
+    /// One that has met the two metas.
+    pub(super) fn new(database: &'d Database<'f>) -> Result<Self, Damage> {
+        let mut seen = PageSet::new(database.meta.high_water);
+        seen.insert(0, 2)?;
+        Ok(Walk {
+            database,
+            seen,
+            leaf: Vec::new(),
+        })
+    }
+
+    /// Every bucket, `meta` first.
     fn root(&mut self, visitor: &mut dyn Visitor) -> Result<(), Damage> {
-        let mut buckets: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut buckets = self.buckets()?;
+        // a stable sort: the rest stays in order
+        buckets.sort_by_key(|bucket| bucket.name != b"meta");
+        for bucket in buckets {
+            visitor.bucket(&bucket.name)?;
+            self.bucket(&bucket, MAX_DEPTH, Some(visitor))?;
+        }
+        Ok(())
+    }
+
+    /// The entries of the root bucket.
+    pub(super) fn buckets(&mut self) -> Result<Vec<Bucket>, Damage> {
+        let mut buckets = Vec::new();
         let root = self.database.meta.root;
         self.tree(Node::root(root), &mut |entry| {
             if !entry.is_bucket {
@@ -157,60 +175,58 @@ impl Walk<'_, '_> {
                     "the root holds an entry that is not a bucket".into(),
                 ));
             }
-            buckets.push((entry.key.to_vec(), entry.value.to_vec()));
+            buckets.push(Bucket::from(entry));
             Ok(())
         })?;
-        // a stable sort: the rest stays in order
-        buckets.sort_by_key(|(name, _)| name != b"meta");
-        for (name, header) in buckets {
-            visitor.bucket(&name)?;
-            self.bucket(&name, &header, MAX_DEPTH, Some(visitor))?;
-        }
-        Ok(())
+        Ok(buckets)
     }
 
     /// One bucket's entries; buckets inside it are proven but, as in `snapshot status`, not shown.
     fn bucket(
         &mut self,
-        name: &[u8],
-        header: &[u8],
+        bucket: &Bucket,
         depth: usize,
         mut visitor: Option<&mut dyn Visitor>,
     ) -> Result<(), Damage> {
-        let broken = |message: &str| Damage::Entry {
-            bucket: String::from_utf8_lossy(name).into_owned(),
-            message: message.into(),
-        };
         if depth == 0 {
-            return Err(broken("buckets are nested too deeply"));
+            return Err(broken(bucket, "buckets are nested too deeply"));
         }
-        let (root, inline) = header
-            .split_at_checked(BUCKET_HEADER)
-            .map(|(head, inline)| (u64_at(head, 0), inline))
-            .ok_or_else(|| broken("its header is too short"))?;
-        let mut nested: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut nested = Vec::new();
         let mut show = |entry: Entry<'_>| {
-            let (key, mut value) = (entry.key, entry.value);
+            let mut value = entry.value;
             if entry.is_bucket {
-                nested.push((key.to_vec(), value.to_vec()));
+                nested.push(Bucket::from(entry));
                 value = &[];
             }
             match visitor.as_deref_mut() {
-                Some(visitor) => visitor.entry(key, value),
+                Some(visitor) => visitor.entry(entry.key, value),
                 None => Ok(()),
             }
         };
-        if root == 0 {
-            let page =
-                inline_page(inline).ok_or_else(|| broken("its inline page is not a leaf"))?;
-            entries(page, inline, UNBOUNDED, &mut show)?;
-        } else {
-            self.tree(Node::root(root), &mut show)?;
-        }
-        for (name, header) in nested {
-            self.bucket(&name, &header, depth - 1, None)?;
+        self.entries_of(bucket, &mut show)?;
+        for bucket in nested {
+            self.bucket(&bucket, depth - 1, None)?;
         }
         Ok(())
+    }
+
+    /// The entries of a bucket, which lie in its header or in a tree.
+    pub(super) fn entries_of(
+        &mut self,
+        bucket: &Bucket,
+        show: &mut Show<'_>,
+    ) -> Result<(), Damage> {
+        let (root, inline) = bucket
+            .header
+            .split_at_checked(BUCKET_HEADER)
+            .map(|(head, inline)| (u64_at(head, 0), inline))
+            .ok_or_else(|| broken(bucket, "its header is too short"))?;
+        if root != 0 {
+            return self.tree(Node::root(root), show);
+        }
+        let page =
+            inline_page(inline).ok_or_else(|| broken(bucket, "its inline page is not a leaf"))?;
+        entries(page, inline, UNBOUNDED, show)
     }
 
     /// The subtree below a page.
@@ -320,16 +336,23 @@ fn entries(
     Ok(())
 }
 
-fn wrong_type(page: Page) -> Damage {
+fn broken(bucket: &Bucket, message: &str) -> Damage {
+    Damage::Entry {
+        bucket: String::from_utf8_lossy(&bucket.name).into_owned(),
+        message: message.into(),
+    }
+}
+
+pub(super) fn wrong_type(page: Page) -> Damage {
     let message = format!("is neither a branch nor a leaf (flags {:#x})", page.flags);
     Damage::Page(page.id, message)
 }
 
-fn empty_branch(page: Page) -> Damage {
+pub(super) fn empty_branch(page: Page) -> Damage {
     Damage::Page(page.id, "is an empty branch".into())
 }
 
-fn too_deep(id: u64) -> Damage {
+pub(super) fn too_deep(id: u64) -> Damage {
     Damage::Page(id, "lies too deep for a tree of this format".into())
 }
 

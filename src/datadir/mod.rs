@@ -1,0 +1,226 @@
+//! A proven database becomes a data directory that a member of a new cluster starts from: etcd 3.4,
+//! 3.5, 3.6 and 3.7 alike, and with no tool of etcd.
+//!
+//! The directory is made beside its place and swapped in by one rename, when every file is durable
+//! and the new database has been proven in turn: whatever fails, nothing is left. What was written
+//! by an unfinished attempt that a crash ended is removed by the next one.
+//!
+//! No network and no clock: what the caller wants is in the [`Recipe`].
+
+mod bulk;
+mod contents;
+mod database;
+mod error;
+mod membership;
+mod raft_snapshot;
+mod staging;
+#[cfg(test)]
+mod tests;
+mod wal;
+mod wire;
+
+pub use error::{Error, Version};
+pub use membership::{Id, Member, Membership, PeerUrl};
+pub use staging::{Ownership, Place, in_use};
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use serde::Serialize;
+
+use crate::snapshot::{Facts, Verified, status_hash};
+use contents::Contents;
+use database::Failure;
+use staging::{Staging, failed};
+
+/// What to make.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// The members of the new cluster.
+    pub membership: Membership,
+    /// The name of the member whose directory it is.
+    pub name: String,
+    /// The etcd that is to start from it, where that is known.
+    pub etcd: Option<Version>,
+    /// Revisions to add, so that no client has seen a later one; all before counts as compacted.
+    /// Every member of the cluster has to be made with the same number.
+    pub bump: Option<u64>,
+    /// Whether alarms are cleared: else one of the old cluster, such as that its database is full,
+    /// goes on.
+    pub clear_alarms: bool,
+    /// How the database is laid out.
+    pub layout: Layout,
+    /// Another place for the log than in the data directory.
+    pub wal_dir: Option<PathBuf>,
+    /// To whom it is to belong; else as the empty directory in its place, or to this process.
+    pub ownership: Option<Ownership>,
+}
+
+/// How the new database is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Layout {
+    /// The snapshot's pages as they are, and what changes behind them.
+    Copy,
+    /// Written anew, as a defragmentation does.
+    Compact,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done.
+    pub step: Step,
+    /// Bytes that are done.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+
+/// What is being done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The database is being written.
+    Write,
+    /// It is being proven, and made durable.
+    Prove,
+}
+
+/// A data directory that has been made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Built {
+    /// Where it is.
+    pub data_dir: PathBuf,
+    /// The member's id.
+    pub member_id: Id,
+    /// The cluster's id.
+    pub cluster_id: Id,
+    /// The revision that the store is at.
+    pub revision: u64,
+    /// What `etcdutl snapshot status` says of its database.
+    pub hash: u32,
+    /// Bytes of its database.
+    pub size: u64,
+}
+
+impl Recipe {
+    /// Whether a database like this can be restored so; the revision that the store is then at.
+    ///
+    /// # Errors
+    /// [`Error::NotAMember`], [`Error::Newer`] or [`Error::Bump`].
+    pub fn check(&self, facts: &Facts) -> Result<u64, Error> {
+        contents::check(facts, self)
+    }
+
+    /// Bytes that the data directory will take: the database, what is appended to it, and the log.
+    #[must_use]
+    pub fn space(&self, facts: &Facts) -> u64 {
+        facts.total_size + 64 * u64::from(facts.page_size) + wal::SEGMENT
+    }
+}
+
+/// Makes the data directory of a member.
+///
+/// # Errors
+/// [`Error`], and nothing is left of the attempt.
+pub fn build(
+    source: &Verified,
+    recipe: &Recipe,
+    target: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Built, Error> {
+    let member = recipe.membership.member(&recipe.name)?;
+    let database = source.database().map_err(Error::Source)?;
+    let contents = Contents::plan(source, &database, recipe)?;
+    let place = Place::look(target)?;
+    let wal_place = recipe.wal_dir.as_deref().map(Place::look).transpose()?;
+
+    let data_dir = place.path().to_owned();
+    let mut data = Staging::beside(place, recipe.ownership.as_ref())?;
+    let mut wal = wal_place
+        .map(|place| Staging::beside(place, recipe.ownership.as_ref()))
+        .transpose()?;
+    data.directory("member")?;
+    data.directory("member/snap")?;
+    let size = write_database(source, &contents, recipe.layout, &data, progress)?;
+    write_log(recipe, member.id, &data, wal.as_ref())?;
+    for directory in ["member/snap", "member", ""] {
+        data.sync(directory)?;
+    }
+    if let Some(wal) = &mut wal {
+        wal.place()?;
+    }
+    if let Err(error) = data.place() {
+        wal.iter_mut().for_each(Staging::withdraw);
+        return Err(error);
+    }
+    Ok(Built {
+        data_dir,
+        member_id: member.id,
+        cluster_id: recipe.membership.cluster_id(),
+        revision: contents.revision,
+        hash: status_hash(&contents.sums),
+        size,
+    })
+}
+
+/// Writes the database, proves it and makes it durable.
+fn write_database(
+    source: &Verified,
+    contents: &Contents,
+    layout: Layout,
+    data: &Staging,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<u64, Error> {
+    const NAME: &str = "member/snap/db";
+    let file = data.file(NAME)?;
+    let path = data.path().join(NAME);
+    let written = database::write(source, contents, layout, &file, progress);
+    let size = written.map_err(|failure| match failure {
+        Failure::Source(damage) => Error::Source(damage),
+        Failure::File(error) => failed(&path, "written")(error),
+        Failure::Nested(bucket) => Error::Nested(bucket),
+    })?;
+    let mut tell = |done| {
+        progress(Progress {
+            step: Step::Prove,
+            done,
+            total: size,
+        });
+    };
+    tell(0);
+    let (proven, synced) = thread::scope(|scope| {
+        let syncing = scope.spawn(|| file.sync_all());
+        let proven = database::prove(source, contents, layout, &file, size);
+        (proven, syncing.join())
+    });
+    proven?;
+    let synced =
+        synced.unwrap_or_else(|_| Err(std::io::Error::other("the syncing thread has ended")));
+    synced.map_err(failed(&path, "made durable"))?;
+    tell(size);
+    Ok(size)
+}
+
+/// Writes the log and the raft snapshot.
+fn write_log(
+    recipe: &Recipe,
+    member: Id,
+    data: &Staging,
+    wal: Option<&Staging>,
+) -> Result<(), Error> {
+    let membership = &recipe.membership;
+    let log = wal::log(membership, member).map_err(Error::Json)?;
+    if let Some(wal) = wal {
+        wal.write(wal::NAME, &log, wal::SEGMENT)?;
+        wal.sync("")?;
+    } else {
+        data.directory("member/wal")?;
+        data.write(&format!("member/wal/{}", wal::NAME), &log, wal::SEGMENT)?;
+        data.sync("member/wal")?;
+    }
+    let snapshot = raft_snapshot::file(membership).map_err(Error::Json)?;
+    let name = format!("member/snap/{}", raft_snapshot::name(membership));
+    data.write(&name, &snapshot, snapshot.len() as u64)
+}

@@ -1,0 +1,58 @@
+//! The manifests of the static pods on this host, read from the directory of Kubernetes.
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::kubeadm::{self, ApiServerPod, EtcdPod};
+use crate::store;
+
+/// The directory on a host that kubeadm has set up.
+pub const KUBERNETES_DIR: &str = "/etc/kubernetes";
+
+/// Where the manifest of the etcd member is, below the directory of Kubernetes.
+#[must_use]
+pub fn etcd_path(kubernetes: &Path) -> PathBuf {
+    kubernetes.join("manifests/etcd.yaml")
+}
+
+/// Where the manifest of the API server is, below the directory of Kubernetes.
+#[must_use]
+pub fn api_server_path(kubernetes: &Path) -> PathBuf {
+    kubernetes.join("manifests/kube-apiserver.yaml")
+}
+
+/// The etcd member of this host; `None` where there is no manifest of it.
+///
+/// # Errors
+/// [`Error::Read`] and [`Error::Manifest`].
+pub fn etcd(kubernetes: &Path) -> Result<Option<EtcdPod>, Error> {
+    read(etcd_path(kubernetes), EtcdPod::parse)
+}
+
+/// The API server of this host; `None` where there is no manifest of it.
+///
+/// # Errors
+/// [`Error::Read`] and [`Error::Manifest`].
+pub fn api_server(kubernetes: &Path) -> Result<Option<ApiServerPod>, Error> {
+    read(api_server_path(kubernetes), ApiServerPod::parse)
+}
+
+fn read<T>(
+    path: PathBuf,
+    parse: impl Fn(&[u8]) -> Result<T, kubeadm::Error>,
+) -> Result<Option<T>, Error> {
+    let mut bytes = Vec::new();
+    let done = store::open_file(&path).and_then(|file| {
+        let limit = kubeadm::LARGEST as u64 + 1;
+        file.take(limit).read_to_end(&mut bytes)
+    });
+    match done {
+        Ok(_) => {}
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(Error::Read { path, source }),
+    }
+    parse(&bytes)
+        .map(Some)
+        .map_err(|source| Error::Manifest { path, source })
+}

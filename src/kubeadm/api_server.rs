@@ -1,0 +1,35 @@
+//! The static pod of the API server: the way to an etcd that runs elsewhere.
+
+use super::container::{Mounted, Program};
+use super::{Error, pod};
+
+/// What the manifest of the API server says about etcd, as kubeadm writes it to
+/// `manifests/kube-apiserver.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiServerPod {
+    /// `--etcd-servers`: the client URLs of the members.
+    pub etcd_servers: Vec<String>,
+    /// `--etcd-cafile`: the CA of their certificates.
+    pub etcd_ca_file: Option<Mounted>,
+    /// `--etcd-certfile`: what the API server shows them.
+    pub etcd_cert_file: Option<Mounted>,
+    /// `--etcd-keyfile`
+    pub etcd_key_file: Option<Mounted>,
+}
+
+impl ApiServerPod {
+    /// Reads the manifest of a pod that runs kube-apiserver.
+    ///
+    /// # Errors
+    /// [`Error`], also where a field that the API server needs cannot be right.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let pod = pod::read(bytes)?;
+        let program = Program::find(&pod, "kube-apiserver")?;
+        Ok(Self {
+            etcd_servers: program.arguments.all("etcd-servers"),
+            etcd_ca_file: program.path("etcd-cafile")?,
+            etcd_cert_file: program.path("etcd-certfile")?,
+            etcd_key_file: program.path("etcd-keyfile")?,
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! A database that has been proven, as a type: what takes only this cannot be given anything else.
+
+use std::fs::File;
+use std::io;
+use std::thread;
+
+use super::bolt::{Damage, Database};
+use super::spool::digest_of;
+use super::sums::Sums;
+use super::trailer::{self, Digests, Mismatch};
+use super::{Facts, Inspection, Sha256};
+
+/// A file whose database has been proven: the SHA-256 that etcd appended, every page, every entry.
+/// Only the proof makes one.
+#[derive(Debug)]
+pub struct Verified {
+    file: File,
+    length: u64,
+    sha256: Sha256,
+    inspection: Inspection,
+}
+
+/// What is asked of the SHA-256 that etcd appends to a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trailer {
+    /// It must be there and fit.
+    Required,
+    /// It is not looked at: a database copied from a data directory has none.
+    Waived,
+}
+
+/// Why a file is not proven.
+#[derive(Debug, thiserror::Error)]
+pub enum Unproven {
+    /// Its bytes are not those that etcd sent.
+    #[error(transparent)]
+    Trailer(Mismatch),
+    /// Its database is damaged, or the file cannot be read.
+    #[error(transparent)]
+    Database(#[from] Damage),
+}
+
+impl Verified {
+    /// Proves a file. The bytes are hashed while the pages are walked; of two wrongs the trailer's is
+    /// told, for it explains the other. `scratch` makes an unnamed file, which a database of very
+    /// many entries needs.
+    ///
+    /// # Errors
+    /// [`Unproven`], with what is wrong.
+    pub fn prove(
+        file: File,
+        trailer: Trailer,
+        scratch: &dyn Fn() -> io::Result<File>,
+    ) -> Result<Self, Unproven> {
+        let file_length = file.metadata().map_err(Damage::Read)?.len();
+        let (digests, inspection) = thread::scope(|scope| {
+            let hashing = scope.spawn(|| super::digest(&file));
+            let inspection = Inspection::walk(&file, file_length, scratch);
+            let digests = hashing.join();
+            let digests =
+                digests.unwrap_or_else(|_| Err(io::Error::other("the hashing thread has ended")));
+            (digests, inspection)
+        });
+        let digests = digests.map_err(Damage::Read)?;
+        if trailer == Trailer::Required {
+            digests.check().map_err(Unproven::Trailer)?;
+        }
+        let inspection = inspection?;
+        let length = inspection.facts.total_size;
+        Ok(Verified {
+            sha256: sha256_of_database(&file, length, &digests)?,
+            file,
+            length,
+            inspection,
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Bytes of the database: those up to its high-water mark, without a trailer.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The digest of these bytes.
+    #[must_use]
+    pub fn sha256(&self) -> Sha256 {
+        self.sha256
+    }
+
+    /// What the database says.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.inspection.facts
+    }
+
+    /// What each of its buckets holds.
+    #[must_use]
+    pub fn sums(&self) -> &Sums {
+        &self.inspection.sums
+    }
+
+    /// The whole proof.
+    #[must_use]
+    pub fn inspection(&self) -> &Inspection {
+        &self.inspection
+    }
+
+    /// The database, to be read once more.
+    ///
+    /// # Errors
+    /// [`Damage`] where the file has changed since it was proven.
+    pub fn database(&self) -> Result<Database<'_>, Damage> {
+        Database::open(&self.file, self.length)
+    }
+}
+
+/// A file copied from a data directory may be longer than its database.
+fn sha256_of_database(file: &File, length: u64, digests: &Digests) -> Result<Sha256, Damage> {
+    if length == digests.length {
+        Ok(digests.whole)
+    } else if length + trailer::LENGTH as u64 == digests.length {
+        Ok(digests.before_trailer)
+    } else {
+        let digest = digest_of([(file, 0..length)]).map_err(Damage::Read)?;
+        Ok(digest)
+    }
+}
