@@ -75,7 +75,7 @@ output=$(cd "$output" && pwd)
 name=hypercloud-etcd-$version.x86_64
 
 objcopy --only-keep-debug "$binary" "$stage/$name.debug"
-objcopy --strip-all --remove-section=.comment "$binary" "$stage/hypercloud-etcd"
+objcopy --strip-all --remove-section=.comment --remove-section=.gnu_debuglink "$binary" "$stage/hypercloud-etcd"
 (cd "$stage" && objcopy --add-gnu-debuglink="$name.debug" hypercloud-etcd)
 [ "$(stat -c %s "$stage/hypercloud-etcd")" -lt 12000000 ] || fail "the binary has $(stat -c %s "$stage/hypercloud-etcd") bytes"
 newest=$(objdump -T "$stage/hypercloud-etcd" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -1)

@@ -10,7 +10,7 @@ say() { echo "hypercloud-etcd: $*"; }
 systemd_runs() { [ -d /run/systemd/system ]; }
 
 # Whether the configuration says nothing, as the one that the package brings.
-is_untouched() { ! grep -Eqv '^ *(#.*)?$' "$config" 2>/dev/null; }
+is_untouched() { ! grep -Eqv '^[[:space:]]*(#.*)?$' "$config" 2>/dev/null; }
 
 # Whether this is a control-plane node as kubeadm makes it, with an etcd of its own or without.
 is_control_plane() {
@@ -44,7 +44,7 @@ is_ready_to_start() {
             say "not started: no kubeadm control plane here; write $config, then: hypercloud-etcd check && systemctl restart hypercloud-etcd"
             return 1
         fi
-        if ! hypercloud-etcd init --force </dev/null; then
+        if ! hypercloud-etcd init </dev/null; then
             say "not started: write $config, then: hypercloud-etcd check && systemctl restart hypercloud-etcd"
             return 1
         fi
@@ -72,5 +72,6 @@ take_over() {
 
 # Where everything is that no package ever removes.
 tell_what_stays() {
+    [ -d "$1" ] || return 0
     say "the backups and the copies of the CA stay where they are: $1"
 }

@@ -54,8 +54,9 @@ make_machine() {
         mv "$work/made" "$base/bookworm"
     fi
     cp -a --reflink=auto "$base/bookworm" "$root"
-    install -m 0755 "$etcd" "$root/usr/local/bin/etcd"
-    printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
+    install -m 0755 "$etcd" "${etcd}ctl" "$root/usr/local/bin/"
+    printf '127.0.0.1 localhost control-plane-1\n' >"$root/etc/hosts"
+    echo control-plane-1 >"$root/etc/hostname"
 }
 
 # The certificates of a control-plane node as kubeadm makes it, as far as etcd is concerned.
@@ -76,7 +77,7 @@ make_pki() {
 
 # Boots it: nothing of the host but its kernel, and ports of its own.
 boot() {
-    systemd-nspawn -q -D "$root" --boot --register=no --keep-unit --private-network </dev/null >"$work/console" 2>&1 &
+    systemd-nspawn -q -D "$root" --boot --register=no --keep-unit --private-network --hostname=control-plane-1 </dev/null >"$work/console" 2>&1 &
     nspawn=$!
     trap power_off EXIT
     wait_until "the machine's init" find_init
@@ -98,6 +99,14 @@ start_etcd() {
         --advertise-client-urls https://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380 --client-cert-auth \
         --cert-file /etc/kubernetes/pki/etcd/server.crt --key-file /etc/kubernetes/pki/etcd/server.key \
         --trusted-ca-file /etc/kubernetes/pki/etcd/ca.crt
+    wait_until "etcd" put /registry/namespaces/default '{}'
+    for name in $(seq 20); do put "/registry/configmaps/default/$name" "$(head -c 4096 /dev/zero | tr '\0' x)"; done
+}
+# put KEY VALUE: into that etcd
+put() {
+    local pki=/etc/kubernetes/pki/etcd
+    inside env ETCDCTL_API=3 etcdctl --endpoints https://127.0.0.1:2379 --cacert "$pki/ca.crt" \
+        --cert "$pki/healthcheck-client.crt" --key "$pki/healthcheck-client.key" put "$@" >/dev/null
 }
 
 inside() { nsenter -m -u -i -n -p -t "$init" "$@"; }

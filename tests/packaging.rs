@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::command::{Host, run};
+use tempfile::TempDir;
+
+use crate::support::command::{Host, Output, run};
 
 fn text(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -57,5 +59,56 @@ fn every_file_that_the_packages_take_is_there() {
             .exists();
         // what build.sh makes is looked for in the packages, by tests/packages.sh
         assert!(there || source.starts_with("target/package/"), "{row}");
+    }
+}
+
+/// What a step of the packages' scripts says of this configuration: its words, or whether it holds.
+fn step(step: &str, configuration: &str) -> Output {
+    let dir = TempDir::new().unwrap();
+    let config = dir.path().join("config.toml");
+    fs::write(&config, configuration).unwrap();
+    let script = format!(". packaging/steps.sh; config=$1; {step}");
+    run(Command::new("sh")
+        .args(["-euc", &script, "sh"])
+        .arg(&config))
+}
+
+#[test]
+fn the_scripts_know_a_configuration_that_sets_nothing() {
+    for nothing in [
+        "",
+        "\n",
+        "# a word\n\n  # another",
+        &text("packaging/config.toml"),
+    ] {
+        step("is_untouched", nothing).expect_success();
+    }
+    for something in [
+        "schedule = \"@daily\"",
+        "# a word\n[etcd]\nendpoints = []",
+        &text("config/examples/local.toml"),
+    ] {
+        step("is_untouched", something).expect_code(1);
+    }
+}
+
+#[test]
+fn the_scripts_find_the_directory_of_the_backups() {
+    for (configuration, dir) in [
+        ("", "/mnt/backup"),
+        ("[backup]\n#dir = \"/srv/a\"\n", "/mnt/backup"),
+        (
+            "[pki]\ndir = \"/srv/a\"\n[backup]\nreserve = \"1GiB\"\n",
+            "/mnt/backup",
+        ),
+        (
+            "schedule = \"@daily\"\n[backup]\ndir = \"/srv/a b\"  # there\n",
+            "/srv/a b",
+        ),
+        ("  [ backup ]\n  dir='/srv/b'\n[etcd]\n", "/srv/b"),
+        ("backup.dir = \"/srv/c\"\n", "/srv/c"),
+    ] {
+        let said = step("backup_dir", configuration).expect_success().stdout;
+        assert_eq!(said.trim_end(), dir, "{configuration}");
     }
 }
