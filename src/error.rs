@@ -1,5 +1,9 @@
 //! One error over all modules: what happened, why, what to do, and with which code to exit.
 
+mod refusal;
+
+pub use refusal::{Refusal, Why};
+
 use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
@@ -185,6 +189,9 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// A restore was not begun.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The command line asks for something that cannot be.
     #[error("{0}")]
     Usage(String),
@@ -236,6 +243,7 @@ impl Error {
             Error::Config(error) => return error.hint(),
             Error::Etcd(error) => return error.hint(),
             Error::Schedule(error) => return Some(error.hint()),
+            Error::Refused(refusal) => return Some(refusal.hint()),
             Error::DataDir(error) => return error.hint(),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
                 return store_hint(error);
@@ -298,6 +306,7 @@ impl Error {
                 worst.map_or(ExitCode::Unavailable, Error::exit_code)
             }
             Error::Space { .. } => ExitCode::CannotCreate,
+            Error::Refused(refusal) => refusal.exit_code(),
             Error::Bug(_) => ExitCode::Bug,
         }
     }
@@ -365,7 +374,10 @@ fn datadir_code(error: &datadir::Error) -> ExitCode {
         E::InUse { .. } => ExitCode::Locked,
         E::Written(_) | E::Differs(_) => ExitCode::Io,
         E::Json(_) => ExitCode::Bug,
-        E::Io { source, .. } => io_code(source, ExitCode::Io),
+        E::Io { source, .. } => match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ExitCode::CannotCreate,
+            _ => io_code(source, ExitCode::Io),
+        },
     }
 }
 

@@ -52,6 +52,8 @@ mod live_hash;
 mod login;
 /// Clusters: who is asked first, who stands in, and who is named as corrupt.
 mod members;
+/// What is restored holds every key, lease and user on every version of etcd; bad input is refused before anything changes.
+mod restore;
 /// Every way in which TLS and endpoints can be wrong is told by name, with what to do.
 mod tls;
 

@@ -8,6 +8,7 @@ mod list;
 mod log;
 mod output;
 mod pin;
+mod restore;
 mod schedule;
 mod show;
 mod status;
@@ -40,6 +41,8 @@ Examples:
   hypercloud-etcd backup                take, prove and keep one backup now
   hypercloud-etcd list                  the backups, newest first
   hypercloud-etcd verify --all          prove them all again
+  hypercloud-etcd restore latest --data-dir /var/lib/etcd
+                                        restore the newest
 
 Exit codes: 0 done, 1 the answer is no, 64 usage, 65 verification failed, 69 etcd not reachable,
 73 cannot create output, 74 input or output failed, 75 another job holds the lock,
@@ -65,6 +68,7 @@ enum Command {
     List(list::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
+    Restore(restore::Arguments),
     Pin(pin::Pin),
     Unpin(pin::Unpin),
     Status(status::Arguments),
@@ -118,6 +122,7 @@ pub(crate) fn main() -> process::ExitCode {
         Command::List(arguments) => arguments.run(&context),
         Command::Show(arguments) => arguments.run(&context),
         Command::Verify(arguments) => arguments.run(&context),
+        Command::Restore(arguments) => arguments.run(&context),
         Command::Pin(arguments) => arguments.run(&context),
         Command::Unpin(arguments) => arguments.run(&context),
         Command::Status(arguments) => arguments.run(&context),

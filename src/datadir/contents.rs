@@ -93,16 +93,12 @@ pub(super) fn check(facts: &Facts, recipe: &Recipe) -> Result<u64, Error> {
     recipe.membership.member(&recipe.name)?;
     if let Some(target) = recipe.etcd {
         let versions = [
-            ("storage version", &facts.version, true),
-            // before 3.6 a member did not look at it
-            (
-                "cluster version",
-                &facts.cluster_version,
-                target >= Version { major: 3, minor: 6 },
-            ),
+            ("storage version", &facts.version),
+            // 3.4 and 3.5 do not look at it, and understand what later ones wrote by luck
+            ("cluster version", &facts.cluster_version),
         ];
-        for (what, found, counts) in versions {
-            if counts && Version::parse(found).is_some_and(|found| found > target) {
+        for (what, found) in versions {
+            if Version::parse(found).is_some_and(|found| found > target) {
                 let found = found.clone();
                 return Err(Error::Newer {
                     what,

@@ -8,6 +8,7 @@ pub mod pin;
 mod pki;
 pub mod probe;
 mod receive;
+pub mod restore;
 pub mod verify;
 
 use std::fs::File;
