@@ -29,11 +29,17 @@ output=${1:-target/packages}
 changelog=packaging/CHANGELOG.md
 released=$(sed -n 's/^## \([^ ]*\) - .*/\1/p' "$changelog" | head -1)
 [ "$released" = "$number" ] || fail "the first entry of $changelog is $released, and Cargo.toml says $number"
-for tool in objcopy gzip xz git; do command -v "$tool" >/dev/null || fail "there is no $tool"; done
+for tool in objcopy gzip xz; do command -v "$tool" >/dev/null || fail "there is no $tool"; done
 [ "$(uname -m)" = x86_64 ] || fail "this makes packages for x86_64 on x86_64"
 
-# what the time and the commit of the sources are
-: "${HCE_COMMIT:=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(git diff --quiet HEAD 2>/dev/null || echo ', changed since')}"
+# of_git: the commit that is checked out, and whether anything was changed since
+of_git() {
+    local commit
+    commit=$(git rev-parse --short=12 HEAD 2>/dev/null) || { echo unknown; return; }
+    git diff --quiet HEAD || commit+=', changed since'
+    echo "$commit"
+}
+: "${HCE_COMMIT:=$(of_git)}"
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || date -ud "$(sed -n 's/^## .* - //p' "$changelog" | head -1)" +%s)}"
 export HCE_COMMIT SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC
 umask 022
@@ -121,6 +127,6 @@ cargo-deb deb -q --no-build --no-strip --no-separate-debug-symbols --target "$tr
     --output "$output/hypercloud-etcd_${version}_amd64.deb"
 printf 'assets = [\n%s\n]\n' "$assets" >"$stage/rpm.toml"
 cargo-generate-rpm generate-rpm --target "$triple" --auto-req builtin --payload-compress gzip \
-    --metadata-overwrite "$stage/rpm.toml" --set-metadata "version = \"${version//'~'/.}\"" --output "$output/$name.rpm"
+    --metadata-overwrite "$stage/rpm.toml" --set-metadata "version = \"$version\"" --output "$output/$name.rpm"
 xz -9 -T1 -c "$stage/$name.debug" >"$output/$name.debug.xz"
 (cd "$output" && sha256sum "hypercloud-etcd_${version}_amd64.deb" "$name.rpm" "$name.debug.xz")
