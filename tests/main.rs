@@ -46,6 +46,8 @@ mod crash;
 mod datadir;
 /// The golden snapshots: our figures are those of etcd's own tools.
 mod golden_facts;
+/// `init`: a kubeadm host gets a configuration that works, and keeps what somebody has set.
+mod init;
 /// The hash of the keys is the members' own, whatever was deleted and compacted.
 mod live_hash;
 /// Auth: without or with a wrong login the error says so; with the right one a backup is made.

@@ -3,7 +3,9 @@
 mod backup;
 mod check;
 mod daemon;
+mod diff;
 mod generate;
+mod init;
 mod list;
 mod log;
 mod output;
@@ -37,6 +39,7 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HCE_COMMIT"
     max_term_width = 100,
     after_help = "\
 Examples:
+  hypercloud-etcd init                  write the configuration of this kubeadm host
   hypercloud-etcd check                 is everything there that a backup needs?
   hypercloud-etcd backup                take, prove and keep one backup now
   hypercloud-etcd list                  the backups, newest first
@@ -63,6 +66,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Arguments),
     Daemon(daemon::Arguments),
     Backup(backup::Arguments),
     List(list::Arguments),
@@ -117,6 +121,7 @@ pub(crate) fn main() -> process::ExitCode {
         output: Output::new(),
     };
     let result = match arguments.command {
+        Command::Init(arguments) => arguments.run(&context),
         Command::Daemon(arguments) => arguments.run(&context),
         Command::Backup(arguments) => arguments.run(&context),
         Command::List(arguments) => arguments.run(&context),
