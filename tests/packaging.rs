@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use hypercloud_etcd::config;
 use tempfile::TempDir;
 
 use crate::support::command::{Host, Output, run};
@@ -25,7 +26,7 @@ fn the_first_entry_of_the_changelog_is_this_version_with_its_day() {
 /// the first install changes it, so the packaged one says nothing that a later version would have to say otherwise.
 #[test]
 fn the_packaged_configuration_sets_nothing_and_is_the_same_for_ever() {
-    let packaged = text("packaging/config.toml");
+    let packaged = config::PACKAGED;
     assert!(
         packaged.lines().all(|line| line.starts_with('#')),
         "{packaged}"

@@ -19,7 +19,7 @@ mod syntax;
 mod tests;
 mod value;
 
-pub use installed::{INSTALLED, Value, filled_in, masked};
+pub use installed::{INSTALLED, PACKAGED, Value, filled_in, masked};
 pub use problem::{Problem, Severity};
 
 use crate::schedule::Schedule;
