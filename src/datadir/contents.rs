@@ -61,7 +61,7 @@ impl Contents {
         meta.insert(b"consistent_index".to_vec(), number(index));
         meta.insert(b"term".to_vec(), number(TERM));
         let mut changes = BTreeMap::new();
-        if recipe.bump.is_some() {
+        if recipe.bump.is_some_and(|bump| bump > 0) {
             let key = [&revision.to_be_bytes()[..], b"_", &0u64.to_be_bytes()].concat();
             meta.insert(b"scheduledCompactRev".to_vec(), key.clone());
             changes.insert(b"key".to_vec(), Change::Append((key, Vec::new())));

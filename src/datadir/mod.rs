@@ -43,7 +43,7 @@ pub struct Recipe {
     /// The etcd that is to start from it, where that is known.
     pub etcd: Option<Version>,
     /// Revisions to add, so that no client has seen a later one; all before counts as compacted.
-    /// Every member of the cluster has to be made with the same number.
+    /// Every member of the cluster has to be made with the same number; 0 adds none.
     pub bump: Option<u64>,
     /// Whether alarms are cleared: else one of the old cluster, such as that its database is full,
     /// goes on.
