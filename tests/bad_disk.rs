@@ -1,9 +1,8 @@
 //! What a disk may do, and what becomes of it: no half backup, and no file but our own is touched.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,74 +13,8 @@ use tempfile::TempDir;
 use crate::support::command::{DEADLINE, Host, Output, binary, run};
 use crate::support::fake::{Fake, Script};
 use crate::support::kept::{Kept, golden, large, told};
+use crate::support::mount::Mount;
 use crate::support::poll_until;
-
-/// A file system of its own; gone with the value. Drop it before the directory that it lies in.
-struct Mount {
-    point: PathBuf,
-}
-
-impl Mount {
-    /// In memory.
-    fn tmpfs(point: &Path, size: &str) -> Self {
-        Self::of(
-            point,
-            &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"],
-        )
-    }
-
-    /// In a file, and unable to reserve space.
-    fn ext2(point: &Path, image: &Path, size: u64) -> Self {
-        File::create(image).unwrap().set_len(size).unwrap();
-        run(Command::new("mkfs.ext2")
-            .args(["-q", "-F", "-m", "0"])
-            .arg(image))
-        .expect_success();
-        Self::of(point, &["-o", "loop", image.to_str().unwrap()])
-    }
-
-    fn of(point: &Path, args: &[&str]) -> Self {
-        fs::create_dir_all(point).unwrap();
-        let output = run(Command::new("mount").args(args).arg(point));
-        assert!(
-            output.code == Some(0),
-            "this proof needs a root that may mount: {output}"
-        );
-        Self {
-            point: point.to_owned(),
-        }
-    }
-
-    fn remount(&self, option: &str) {
-        let option = format!("remount,{option}");
-        run(Command::new("mount").args(["-o", &option]).arg(&self.point)).expect_success();
-    }
-
-    fn free(&self) -> u64 {
-        let stat = rustix::fs::statvfs(&self.point).unwrap();
-        stat.f_bavail * stat.f_frsize
-    }
-
-    /// Takes all the space that is left.
-    fn fill(&self) {
-        let mut file = File::create(self.point.join("filler")).unwrap();
-        loop {
-            match file.write_all(&[1; 4096]) {
-                Ok(()) => {}
-                Err(error) => {
-                    assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
-                    return;
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.point).status();
-    }
-}
 
 /// A host whose backups lie in `backups`.
 fn host_with(backups: &str) -> Host {

@@ -1,8 +1,7 @@
 //! The bytes that etcd's own tool writes, texts that it does not take, and databases of any shape,
 //! written in both layouts and read back entry by entry.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -190,17 +189,21 @@ fn restores(bytes: &[u8], buckets: &Buckets, recipe: &Recipe) {
         };
         let built = build(&source, &recipe, &target, &mut |_| {}).unwrap();
         let written = File::open(target.join("member/snap/db")).unwrap();
-        assert_eq!(written.metadata().unwrap().len(), built.size);
+        assert_eq!(written.metadata().unwrap().len(), built.database.size);
         let expected = restored(buckets.clone(), &recipe);
-        assert_eq!(contents_of(&written, built.size), expected, "{layout:?}");
+        assert_eq!(
+            contents_of(&written, built.database.size),
+            expected,
+            "{layout:?}"
+        );
         // and it can be restored from again
         let no_scratch = || Err(io::Error::other("no scratch file expected"));
         let again = Verified::prove(written, Trailer::Waived, &no_scratch).unwrap();
-        assert_eq!(again.facts().hash, built.hash);
+        assert_eq!(again.facts().hash, built.database.hash);
         assert_eq!(
             again.facts().revision,
             source.facts().revision.max(if recipe.bump.is_some() {
-                built.revision
+                built.database.revision
             } else {
                 0
             },)

@@ -8,6 +8,7 @@ pub(crate) mod command;
 pub(crate) mod etcd;
 pub(crate) mod fake;
 pub(crate) mod kept;
+pub(crate) mod mount;
 pub(crate) mod pki;
 
 use std::thread;
