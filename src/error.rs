@@ -1,5 +1,11 @@
 //! One error over all modules: what happened, why, what to do, and with which code to exit.
 
+mod exit_code;
+mod refusal;
+
+pub use exit_code::ExitCode;
+pub use refusal::{Refusal, Why};
+
 use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
@@ -8,87 +14,6 @@ use rustix::io::Errno;
 
 use crate::snapshot::{Damage, Mismatch};
 use crate::{catalog, config, datadir, etcd, kubeadm, schedule, store};
-
-/// Exit codes, as in sysexits.h; the unit and the man page rely on them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ExitCode {
-    /// Done.
-    Done = 0,
-    /// The answer is no.
-    No = 1,
-    /// The command line is wrong.
-    Usage = 64,
-    /// A backup does not stand up to its proof.
-    Verification = 65,
-    /// etcd or a store is not reachable.
-    Unavailable = 69,
-    /// A bug of this program.
-    Bug = 70,
-    /// Output cannot be created.
-    CannotCreate = 73,
-    /// Reading or writing failed.
-    Io = 74,
-    /// Another job holds the lock.
-    Locked = 75,
-    /// Permission is missing.
-    Permission = 77,
-    /// The configuration is wrong.
-    Config = 78,
-}
-
-impl ExitCode {
-    /// All of them, in their order.
-    pub const ALL: [ExitCode; 11] = [
-        ExitCode::Done,
-        ExitCode::No,
-        ExitCode::Usage,
-        ExitCode::Verification,
-        ExitCode::Unavailable,
-        ExitCode::Bug,
-        ExitCode::CannotCreate,
-        ExitCode::Io,
-        ExitCode::Locked,
-        ExitCode::Permission,
-        ExitCode::Config,
-    ];
-
-    /// What it says, for the manual.
-    #[must_use]
-    pub fn meaning(self) -> &'static str {
-        match self {
-            ExitCode::Done => "Done.",
-            ExitCode::No => "The answer is no: something that was asked about is wrong.",
-            ExitCode::Usage => "The command line is wrong.",
-            ExitCode::Verification => "A backup or snapshot does not stand up to its proof.",
-            ExitCode::Unavailable => "etcd or a store is not reachable.",
-            ExitCode::Bug => "A bug of this program.",
-            ExitCode::CannotCreate => "A file or directory cannot be created.",
-            ExitCode::Io => "Reading or writing failed.",
-            ExitCode::Locked => "Another job holds the lock.",
-            ExitCode::Permission => "Permission is missing.",
-            ExitCode::Config => "The configuration is wrong.",
-        }
-    }
-
-    /// The kind of error that it stands for, in a word: `ERROR_KIND` in the journal.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            ExitCode::Done => "done",
-            ExitCode::No => "no",
-            ExitCode::Usage => "usage",
-            ExitCode::Verification => "verification",
-            ExitCode::Unavailable => "unavailable",
-            ExitCode::Bug => "bug",
-            ExitCode::CannotCreate => "cannot-create",
-            ExitCode::Io => "io",
-            ExitCode::Locked => "locked",
-            ExitCode::Permission => "permission",
-            ExitCode::Config => "config",
-        }
-    }
-}
 
 /// Why a job did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -177,6 +102,18 @@ pub enum Error {
         /// What is wrong with it.
         source: kubeadm::Error,
     },
+    /// Nothing on this host knows of an etcd.
+    #[error("there is no etcd below {}: neither manifests/etcd.yaml nor manifests/kube-apiserver.yaml", kubernetes.display())]
+    NoEtcd {
+        /// The directory of Kubernetes.
+        kubernetes: PathBuf,
+    },
+    /// There is a configuration, in which somebody has set something.
+    #[error("there is a configuration already: {}", path.display())]
+    Configured {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file that the operator asked for could not be written.
     #[error("{} cannot be written", path.display())]
     Create {
@@ -185,6 +122,9 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// A restore was not begun.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The command line asks for something that cannot be.
     #[error("{0}")]
     Usage(String),
@@ -236,6 +176,7 @@ impl Error {
             Error::Config(error) => return error.hint(),
             Error::Etcd(error) => return error.hint(),
             Error::Schedule(error) => return Some(error.hint()),
+            Error::Refused(refusal) => return Some(refusal.hint()),
             Error::DataDir(error) => return error.hint(),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
                 return store_hint(error);
@@ -263,8 +204,19 @@ impl Error {
             Error::Manifest { .. } => {
                 "Correct that file, or name another directory with --kubernetes-dir."
             }
+            Error::NoEtcd { .. } => {
+                "Name the directory with --kubernetes-dir, or set endpoints, ca_file, cert_file and key_file in [etcd] by hand."
+            }
+            Error::Configured { .. } => {
+                "See what would change with: hypercloud-etcd init --dry-run; replace it with --force, which keeps the old file."
+            }
             Error::Usage(_) => "See the options with: hypercloud-etcd --help",
             Error::Bug(_) => "Please report this, with the journal of the run.",
+            Error::Read { source, .. } | Error::Create { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                "Run the command as root."
+            }
             Error::Spool { .. } | Error::Read { .. } | Error::Create { .. } | Error::Catalog(_) => {
                 return None;
             }
@@ -277,9 +229,10 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Error::Config(error) => config_code(error),
-            Error::MixedClusters(_) | Error::Schedule(_) | Error::Manifest { .. } => {
-                ExitCode::Config
-            }
+            Error::MixedClusters(_)
+            | Error::Schedule(_)
+            | Error::Manifest { .. }
+            | Error::NoEtcd { .. } => ExitCode::Config,
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
             Error::DataDir(error) => datadir_code(error),
@@ -297,7 +250,8 @@ impl Error {
                 let worst = failures.iter().find(is_damage).or(failures.first());
                 worst.map_or(ExitCode::Unavailable, Error::exit_code)
             }
-            Error::Space { .. } => ExitCode::CannotCreate,
+            Error::Space { .. } | Error::Configured { .. } => ExitCode::CannotCreate,
+            Error::Refused(refusal) => refusal.exit_code(),
             Error::Bug(_) => ExitCode::Bug,
         }
     }
@@ -365,7 +319,10 @@ fn datadir_code(error: &datadir::Error) -> ExitCode {
         E::InUse { .. } => ExitCode::Locked,
         E::Written(_) | E::Differs(_) => ExitCode::Io,
         E::Json(_) => ExitCode::Bug,
-        E::Io { source, .. } => io_code(source, ExitCode::Io),
+        E::Io { source, .. } => match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ExitCode::CannotCreate,
+            _ => io_code(source, ExitCode::Io),
+        },
     }
 }
 

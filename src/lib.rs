@@ -16,7 +16,8 @@
 //! A backup is taken from a member ([`etcd`]), received, hashed and walked ([`snapshot`]), published
 //! in a directory ([`store`]) beside the CA of its time ([`pki`]), and recorded ([`catalog`]); how all
 //! that stands is told by [`report`]. The way back leads from a proven snapshot to a data directory
-//! that a member starts from ([`datadir`]). Nouns are modules here; verbs live in [`jobs`], one file each.
+//! that a member starts from ([`datadir`]). What the host itself says about its etcd is read by
+//! [`kubeadm`]. Nouns are modules here; verbs live in [`jobs`], one file each.
 //!
 //! The modules below stand in the order in which they may import one another, lowest first: none
 //! imports one that comes after it. [`config`] stands above those whose settings it composes, so no

@@ -120,7 +120,7 @@ fn fallen(path: &Path, why: &str) -> Output {
     output
 }
 
-/// Shows a file, and expects that nothing of it is believed.
+/// Shows and restores a file, and expects that nothing of it is believed.
 #[track_caller]
 fn unsound(path: &Path, why: &str) {
     let host = Host::new();
@@ -130,6 +130,16 @@ fn unsound(path: &Path, why: &str) {
         output.stderr.contains(path.to_str().unwrap()),
         "{why}: {output}"
     );
+    let target = path.with_file_name("restored");
+    let args = [
+        "restore",
+        "--data-dir",
+        target.to_str().unwrap(),
+        "--file",
+        path.to_str().unwrap(),
+    ];
+    host.run(&args).expect_code(65);
+    assert!(!target.exists(), "{why}: it was restored");
 }
 
 fn written(directory: &TempDir, bytes: &[u8]) -> PathBuf {

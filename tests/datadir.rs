@@ -137,9 +137,9 @@ fn a_data_directory_is_the_one_that_etcdutl_makes() {
                 let built = build(&source, &recipe, &ours);
                 same(&ours, &theirs);
                 let status = status(&ours);
-                assert_eq!(status["hash"], built.database.hash);
-                assert_eq!(status["revision"], built.database.revision);
-                assert_eq!(status["totalSize"], built.database.size);
+                assert_eq!(status["hash"], built.hash);
+                assert_eq!(status["revision"], built.revision);
+                assert_eq!(status["totalSize"], built.size);
             }
         }
     }
@@ -164,7 +164,7 @@ fn every_etcd_starts_from_it_and_goes_on() {
                 ..Options::default()
             };
             let mut etcd = Etcd::start_with(version, &pki, &options);
-            let revision = i64::try_from(built.database.revision).unwrap();
+            let revision = i64::try_from(built.revision).unwrap();
             assert_eq!(etcd.revision(), revision);
             let facts = source.facts();
             let keys = etcd.entries(0);
@@ -362,7 +362,7 @@ fn only_a_whole_snapshot_is_proven_unless_its_digest_is_waived() {
         );
         let target = work.path().join(format!("data-{}", copied.len()));
         assert_eq!(
-            build(&waived, &recipe(ONE), &target).database.revision,
+            build(&waived, &recipe(ONE), &target).revision,
             whole.facts().revision
         );
     }

@@ -46,12 +46,16 @@ mod crash;
 mod datadir;
 /// The golden snapshots: our figures are those of etcd's own tools.
 mod golden_facts;
+/// `init`: a kubeadm host gets a configuration that works, and keeps what somebody has set.
+mod init;
 /// The hash of the keys is the members' own, whatever was deleted and compacted.
 mod live_hash;
 /// Auth: without or with a wrong login the error says so; with the right one a backup is made.
 mod login;
 /// Clusters: who is asked first, who stands in, and who is named as corrupt.
 mod members;
+/// What is restored holds every key, lease and user on every version of etcd; bad input is refused before anything changes.
+mod restore;
 /// Every way in which TLS and endpoints can be wrong is told by name, with what to do.
 mod tls;
 

@@ -3,11 +3,14 @@
 mod backup;
 mod check;
 mod daemon;
+mod diff;
 mod generate;
+mod init;
 mod list;
 mod log;
 mod output;
 mod pin;
+mod restore;
 mod schedule;
 mod show;
 mod status;
@@ -36,10 +39,13 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HCE_COMMIT"
     max_term_width = 100,
     after_help = "\
 Examples:
+  hypercloud-etcd init                  write the configuration of this kubeadm host
   hypercloud-etcd check                 is everything there that a backup needs?
   hypercloud-etcd backup                take, prove and keep one backup now
   hypercloud-etcd list                  the backups, newest first
   hypercloud-etcd verify --all          prove them all again
+  hypercloud-etcd restore latest --data-dir /var/lib/etcd
+                                        restore the newest
 
 Exit codes: 0 done, 1 the answer is no, 64 usage, 65 verification failed, 69 etcd not reachable,
 73 cannot create output, 74 input or output failed, 75 another job holds the lock,
@@ -60,11 +66,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Arguments),
     Daemon(daemon::Arguments),
     Backup(backup::Arguments),
     List(list::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
+    Restore(restore::Arguments),
     Pin(pin::Pin),
     Unpin(pin::Unpin),
     Status(status::Arguments),
@@ -113,11 +121,13 @@ pub(crate) fn main() -> process::ExitCode {
         output: Output::new(),
     };
     let result = match arguments.command {
+        Command::Init(arguments) => arguments.run(&context),
         Command::Daemon(arguments) => arguments.run(&context),
         Command::Backup(arguments) => arguments.run(&context),
         Command::List(arguments) => arguments.run(&context),
         Command::Show(arguments) => arguments.run(&context),
         Command::Verify(arguments) => arguments.run(&context),
+        Command::Restore(arguments) => arguments.run(&context),
         Command::Pin(arguments) => arguments.run(&context),
         Command::Unpin(arguments) => arguments.run(&context),
         Command::Status(arguments) => arguments.run(&context),

@@ -197,7 +197,7 @@ fn steps(steps: &[Step]) -> String {
     })
 }
 
-fn line(text: &mut String, name: &str, value: &str) {
+pub(super) fn line(text: &mut String, name: &str, value: &str) {
     // writing to a string does not fail
     let _ = writeln!(text, "{name:<9}  {value}");
 }

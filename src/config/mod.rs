@@ -11,6 +11,7 @@ use std::time::Duration;
 mod amount;
 mod document;
 mod file;
+mod installed;
 mod kind;
 mod problem;
 mod syntax;
@@ -18,6 +19,7 @@ mod syntax;
 mod tests;
 mod value;
 
+pub use installed::{INSTALLED, Value, filled_in, masked};
 pub use problem::{Problem, Severity};
 
 use crate::schedule::Schedule;
@@ -135,8 +137,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Missing { .. } => {
-                "Copy the package's hypercloud-etcd.toml to that path, or name another file with \
-                 --config."
+                "Write one for this host with: hypercloud-etcd init; or name another file with --config."
             }
             Self::NotAFile { .. } | Self::TooLarge { .. } => {
                 "Name the TOML file with --config, such as --config \

@@ -8,7 +8,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-const INSTALLED: &str = include_str!("../../config/hypercloud-etcd.toml");
 const EXTERNAL: &str = include_str!("../../config/examples/external-etcd.toml");
 
 fn parsed(text: &str) -> Result<Config, Vec<Problem>> {

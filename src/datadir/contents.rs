@@ -41,13 +41,9 @@ pub(super) struct Contents {
 
 impl Contents {
     /// Those of `source` as `recipe` wants them.
-    pub(super) fn plan(
-        source: &Verified,
-        database: &Database<'_>,
-        recipe: &Recipe,
-    ) -> Result<Self, Error> {
-        let facts = source.facts();
-        let revision = check(facts, recipe)?;
+    pub(super) fn plan(source: &Verified, recipe: &Recipe) -> Result<Self, Error> {
+        let revision = check(source.facts(), recipe)?;
+        let database = source.database().map_err(Error::Source)?;
         let buckets = database.buckets().map_err(Error::Source)?;
         let named = buckets.into_iter().map(|each| (each.name.clone(), each));
         let buckets: BTreeMap<_, _> = named.collect();
@@ -55,7 +51,7 @@ impl Contents {
         find(b"key").ok_or(Error::NotEtcd("key"))?;
         let meta = find(b"meta").ok_or(Error::NotEtcd("meta"))?;
 
-        let mut meta: BTreeMap<_, _> = small(database, meta)?.into_iter().collect();
+        let mut meta: BTreeMap<_, _> = small(&database, meta)?.into_iter().collect();
         let index = recipe.membership.members().len() as u64;
         let number = |number: u64| number.to_be_bytes().to_vec();
         meta.insert(b"consistent_index".to_vec(), number(index));
@@ -93,16 +89,12 @@ pub(super) fn check(facts: &Facts, recipe: &Recipe) -> Result<u64, Error> {
     recipe.membership.member(&recipe.name)?;
     if let Some(target) = recipe.etcd {
         let versions = [
-            ("storage version", &facts.version, true),
-            // before 3.6 a member did not look at it
-            (
-                "cluster version",
-                &facts.cluster_version,
-                target >= Version { major: 3, minor: 6 },
-            ),
+            ("storage version", &facts.version),
+            // 3.4 and 3.5 do not look at it, and understand what later ones wrote by luck
+            ("cluster version", &facts.cluster_version),
         ];
-        for (what, found, counts) in versions {
-            if counts && Version::parse(found).is_some_and(|found| found > target) {
+        for (what, found) in versions {
+            if Version::parse(found).is_some_and(|found| found > target) {
                 let found = found.clone();
                 return Err(Error::Newer {
                     what,

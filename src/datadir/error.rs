@@ -36,7 +36,9 @@ pub enum Error {
     #[error("the database has no bucket \"{0}\": it is not one of etcd 3")]
     NotEtcd(&'static str),
     /// The database is of a later etcd than the one that is to start from it.
-    #[error("the snapshot is of {what} {found}, etcd {target} cannot start from it")]
+    #[error(
+        "the snapshot is of {what} {found}, newer than the etcd {target} that is to start from it"
+    )]
     Newer {
         /// Which of its versions.
         what: &'static str,
@@ -145,7 +147,7 @@ impl Error {
                 "Look at the file with: hypercloud-etcd show --file PATH".into()
             }
             Error::Newer { .. } => {
-                "Start the member with that version of etcd or a later one; a downgrade has to be done before the backup.".into()
+                "Start that version of etcd or a later one, and say which with --etcd-version; a downgrade has to be done before the backup.".into()
             }
             Error::Bump { .. } => "Raise the revision by less.".into(),
             Error::Nested(_) => "Restore it without compacting, which keeps every page.".into(),
@@ -180,6 +182,9 @@ fn io_hint(error: &io::Error) -> Option<String> {
             "The file system is mounted read-only; see why with: dmesg".into()
         }
         io::ErrorKind::NotFound => "Make the directory above it first.".into(),
+        io::ErrorKind::NotADirectory => {
+            "Something else is in its place. It is not touched; name another directory.".into()
+        }
         _ => return None,
     })
 }

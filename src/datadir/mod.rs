@@ -101,9 +101,12 @@ pub struct Built {
     pub member_id: Id,
     /// The cluster's id.
     pub cluster_id: Id,
-    /// Its database.
-    #[serde(flatten)]
-    pub database: Written,
+    /// The revision that the store is at.
+    pub revision: u64,
+    /// What `etcdutl snapshot status` says of its database.
+    pub hash: u32,
+    /// Bytes of its database.
+    pub size: u64,
 }
 
 /// A database that has been written.
@@ -145,8 +148,7 @@ pub fn build(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Built, Error> {
     let member = recipe.membership.member(&recipe.name)?;
-    let database = source.database().map_err(Error::Source)?;
-    let contents = Contents::plan(source, &database, recipe)?;
+    let contents = Contents::plan(source, recipe)?;
     let place = Place::look(target)?;
     let wal_place = recipe.wal_dir.as_deref().map(Place::look).transpose()?;
 
@@ -159,7 +161,7 @@ pub fn build(
     data.directory("member/snap")?;
     let file = data.file(DATABASE)?;
     let path = data.path().join(DATABASE);
-    let written = write(source, &contents, recipe.layout, (&file, &path), progress)?;
+    let database = write(source, &contents, recipe.layout, (&file, &path), progress)?;
     write_log(recipe, member.id, &data, wal.as_ref())?;
     for directory in ["member/snap", "member", ""] {
         data.sync(directory)?;
@@ -175,7 +177,9 @@ pub fn build(
         data_dir,
         member_id: member.id,
         cluster_id: recipe.membership.cluster_id(),
-        database: written,
+        revision: database.revision,
+        hash: database.hash,
+        size: database.size,
     })
 }
 
@@ -190,8 +194,7 @@ pub fn write_database(
     (file, path): (&File, &Path),
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Written, Error> {
-    let database = source.database().map_err(Error::Source)?;
-    let contents = Contents::plan(source, &database, recipe)?;
+    let contents = Contents::plan(source, recipe)?;
     write(source, &contents, recipe.layout, (file, path), progress)
 }
 

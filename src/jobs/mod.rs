@@ -1,6 +1,7 @@
 //! The verbs: each reads top to bottom as what it does.
 
 pub mod backup;
+pub mod init;
 mod live;
 pub mod look;
 pub mod manifests;
@@ -8,6 +9,7 @@ pub mod pin;
 mod pki;
 pub mod probe;
 mod receive;
+pub mod restore;
 pub mod verify;
 
 use std::fs::File;

@@ -172,7 +172,7 @@ fn read(
 }
 
 /// Checking must work where nothing can be written beside the file.
-fn scratch() -> io::Result<File> {
+pub(super) fn scratch() -> io::Result<File> {
     let directory = Directory::open(&std::env::temp_dir()).map_err(io::Error::other)?;
     super::scratch_in(&directory)
 }

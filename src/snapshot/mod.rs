@@ -15,6 +15,7 @@ mod sums;
 mod tests;
 mod trailer;
 mod verified;
+mod wrapping;
 
 pub use bolt::Damage;
 pub use facts::{Facts, Member, TypeCount};
@@ -24,6 +25,7 @@ pub use spool::{Spool, digest, digest_of, release_cache};
 pub use sums::{Sum, Sums, status_hash, sums};
 pub use trailer::{Digests, Mismatch};
 pub use verified::{Trailer, Unproven, Verified};
+pub use wrapping::Wrapping;
 
 pub use crate::sha256::Sha256;
 

@@ -17,6 +17,7 @@ pub struct Verified {
     file: File,
     length: u64,
     sha256: Sha256,
+    file_sha256: Sha256,
     inspection: Inspection,
 }
 
@@ -69,6 +70,7 @@ impl Verified {
         let length = inspection.facts.total_size;
         Ok(Verified {
             sha256: sha256_of_database(&file, length, &digests)?,
+            file_sha256: digests.whole,
             file,
             length,
             inspection,
@@ -91,6 +93,12 @@ impl Verified {
     #[must_use]
     pub fn sha256(&self) -> Sha256 {
         self.sha256
+    }
+
+    /// The digest of the whole file, a trailer included.
+    #[must_use]
+    pub fn file_sha256(&self) -> Sha256 {
+        self.file_sha256
     }
 
     /// What the database says.

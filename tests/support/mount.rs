@@ -1,4 +1,4 @@
-//! File systems that are small, read-only or full.
+//! Small file systems that a test mounts, to be full, read-only or gone.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -43,13 +43,11 @@ impl Mount {
         }
     }
 
-    /// Mounts it again, as `option` says.
     pub(crate) fn remount(&self, option: &str) {
         let option = format!("remount,{option}");
         run(Command::new("mount").args(["-o", &option]).arg(&self.point)).expect_success();
     }
 
-    /// Bytes that are free.
     pub(crate) fn free(&self) -> u64 {
         let stat = rustix::fs::statvfs(&self.point).unwrap();
         stat.f_bavail * stat.f_frsize

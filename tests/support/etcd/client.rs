@@ -190,6 +190,11 @@ impl Etcd {
                 .expect("a grant");
             client.auth_enable().await.expect("auth");
         });
+        self.log_in(password);
+    }
+
+    /// Makes the helpers log in as `root`, where auth is on already.
+    pub(crate) fn log_in(&self, password: &str) {
         *self.login.lock().expect("the login") = Some(("root".to_owned(), password.to_owned()));
     }
 }

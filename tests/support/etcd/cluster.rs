@@ -36,6 +36,18 @@ impl Cluster {
     }
 
     pub(super) fn start_with(version: Version, size: usize, pki: &Pki, options: &Options) -> Self {
+        Self::start_prepared(version, size, pki, options, &|_, _| {})
+    }
+
+    /// Members whose data directories are made by `prepare` before they start: it is given the members and what
+    /// `--initial-cluster` is to say of them.
+    pub(crate) fn start_prepared(
+        version: Version,
+        size: usize,
+        pki: &Pki,
+        options: &Options,
+        prepare: &dyn Fn(&[Etcd], &str),
+    ) -> Self {
         let layout = || Layout {
             version,
             ca: pki.etcd_ca().cert.clone(),
@@ -45,7 +57,7 @@ impl Cluster {
             options: options.clone(),
         };
         for _ in 0..BIND_RACES {
-            match Self::try_start(layout(), size) {
+            match Self::try_start(layout(), size, prepare) {
                 Ok(cluster) => return cluster,
                 Err(Failure::PortTaken) => {}
                 Err(Failure::Other(why)) => panic!("{why}"),
@@ -54,7 +66,11 @@ impl Cluster {
         panic!("{BIND_RACES} times in a row a port was taken in between");
     }
 
-    fn try_start(layout: Layout, size: usize) -> Result<Self, Failure> {
+    fn try_start(
+        layout: Layout,
+        size: usize,
+        prepare: &dyn Fn(&[Etcd], &str),
+    ) -> Result<Self, Failure> {
         let ports = free_ports(size);
         let peers: Vec<String> = ports
             .iter()
@@ -67,6 +83,7 @@ impl Cluster {
             .enumerate()
             .map(|(index, ports)| layout.member(index, *ports, &peers, "new"))
             .collect();
+        prepare(&members, &peers);
         for member in &mut members {
             member.spawn();
         }
@@ -79,6 +96,18 @@ impl Cluster {
     /// The endpoints of all members, in the order of [`Cluster::members`].
     pub(crate) fn endpoints(&self) -> Vec<String> {
         self.members.iter().map(Etcd::endpoint).collect()
+    }
+
+    /// Starts all members again after they were stopped.
+    pub(crate) fn restart(&mut self) {
+        for member in &mut self.members {
+            member.spawn();
+        }
+        for member in &mut self.members {
+            if let Err(Failure::Other(why)) = member.await_ready() {
+                panic!("{why}");
+            }
+        }
     }
 
     /// The index of the leader in [`Cluster::members`].
@@ -96,6 +125,20 @@ impl Cluster {
                     })
             })
         })
+    }
+
+    /// Adds a member that never starts, and removes it again.
+    pub(crate) fn add_and_remove_a_member(&self) {
+        let url = format!("https://127.0.0.1:{}", free_ports(1)[0].peer);
+        let added = wait_for("the cluster takes a new member", READY, || {
+            let url = url.clone();
+            self.members[0]
+                .with_client(async |mut client| client.member_add([url], None).await.ok())
+        });
+        let id = added.member().expect("the new member").id();
+        self.members[0].with_client(async |mut client| {
+            client.member_remove(id).await.expect("a removal");
+        });
     }
 
     /// Adds a member that does not vote, and waits until it has caught up; it is the last of [`Cluster::members`].

@@ -106,6 +106,11 @@ impl Etcd {
         &self.name
     }
 
+    /// Where its peers reach it.
+    pub(crate) fn peer_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.peer)
+    }
+
     pub(crate) fn data_dir(&self) -> &Path {
         &self.data_dir
     }

@@ -1,0 +1,236 @@
+//! Writes the configuration of this host: what its Kubernetes says about etcd, put into the
+//! installed default.
+//!
+//! An existing file is replaced only where it is the untouched default, or where that is asked for;
+//! what was there is then kept beside it.
+
+mod endpoint;
+mod search;
+
+use std::fs::{self, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::config::{self, Value};
+use crate::error::Error;
+use crate::store::{self, Directory};
+
+/// Of a configuration that is there already, no more than this is looked at.
+const LARGEST: u64 = 1 << 20;
+/// How many replaced configurations are kept; nobody has more by accident.
+const MOST_KEPT: u32 = 100;
+
+/// Something that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// What: a key of the configuration, or a fact that no key holds.
+    pub name: &'static str,
+    /// What it is.
+    pub value: Value,
+    /// What says so: a flag in the manifest, or where the file is.
+    pub from: &'static str,
+}
+
+/// Something that has to be set by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// The key of the configuration.
+    pub name: &'static str,
+    /// What was looked for.
+    pub message: String,
+    /// What to do, in a full sentence.
+    pub hint: String,
+}
+
+/// What there is in place of the configuration that is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Existing {
+    /// Nothing.
+    Nothing,
+    /// The installed default, in which nobody has set anything.
+    Untouched,
+    /// Exactly what would be written.
+    Same,
+    /// Something else, whose text this is.
+    Other(String),
+}
+
+/// What is to be written, and why.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The file.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+    /// What is there now.
+    pub existing: Existing,
+    /// The manifest that tells of etcd.
+    pub manifest: PathBuf,
+    /// What was found.
+    pub found: Vec<Found>,
+    /// Without what no backup can be made; the file has the defaults there.
+    pub missing: Vec<Missing>,
+    /// What the operator should know: full sentences.
+    pub notes: Vec<String>,
+}
+
+/// Finds out what the configuration at `path` has to say on the host whose `/etc/kubernetes` is
+/// `kubernetes`. Changes nothing.
+///
+/// # Errors
+/// [`Error::NoEtcd`] where nothing there knows of an etcd; a manifest or a configuration that cannot
+/// be read.
+pub fn plan(kubernetes: &Path, path: &Path) -> Result<Plan, Error> {
+    let absolute = |path: &Path| {
+        std::path::absolute(path).map_err(|source| Error::Read {
+            path: path.into(),
+            source,
+        })
+    };
+    let kubernetes = absolute(kubernetes)?;
+    if kubernetes.to_str().is_none() {
+        let message = format!(
+            "{} is not UTF-8, as all text in the configuration is",
+            kubernetes.display()
+        );
+        return Err(Error::Usage(message));
+    }
+    let search::Findings {
+        manifest,
+        values,
+        found,
+        missing,
+        notes,
+    } = search::host(&kubernetes)?;
+    let text = config::filled_in(&values);
+    // what would be refused later is not written now
+    config::parse(path, &text).map_err(|problems| config::Error::Problems {
+        path: path.into(),
+        problems,
+    })?;
+    // where the path is a link, what it leads to is written
+    let path = absolute(&path.canonicalize().unwrap_or_else(|_| path.into()))?;
+    let existing = match read(&path)? {
+        None => Existing::Nothing,
+        Some(bytes) if bytes == text.as_bytes() => Existing::Same,
+        Some(bytes) if bytes == config::INSTALLED.as_bytes() => Existing::Untouched,
+        Some(bytes) => Existing::Other(String::from_utf8_lossy(&bytes).into_owned()),
+    };
+    Ok(Plan {
+        path,
+        text,
+        existing,
+        manifest,
+        found,
+        missing,
+        notes,
+    })
+}
+
+impl Plan {
+    /// Writes it, whole or not at all; where it took the place of something, under which name that
+    /// is kept. Without `force` only an untouched default is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Configured`], or what the system says; the file is then as it was.
+    pub fn write(&self, force: bool) -> Result<Option<PathBuf>, Error> {
+        let kept = match &self.existing {
+            Existing::Same => return Ok(None),
+            Existing::Nothing | Existing::Untouched => None,
+            Existing::Other(_) if force => Some(self.keep_existing()?),
+            Existing::Other(_) => {
+                return Err(Error::Configured {
+                    path: self.path.clone(),
+                });
+            }
+        };
+        match self.replace() {
+            Ok(()) => Ok(kept),
+            Err(source) => {
+                if let Some(kept) = kept {
+                    // it is still in its place; what failed is the news, not this
+                    let _ = fs::remove_file(kept);
+                }
+                let path = self.path.clone();
+                Err(Error::Create { path, source })
+            }
+        }
+    }
+
+    /// Gives what is there a second name that nothing has yet.
+    fn keep_existing(&self) -> Result<PathBuf, Error> {
+        let mut number = 1;
+        loop {
+            let mut kept = self.path.clone().into_os_string();
+            kept.push(match number {
+                1 => ".old".to_owned(),
+                number => format!(".old-{number}"),
+            });
+            let kept = PathBuf::from(kept);
+            match fs::hard_link(&self.path, &kept) {
+                Ok(()) => return Ok(kept),
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists && number < MOST_KEPT =>
+                {
+                    number += 1;
+                }
+                Err(source) => return Err(Error::Create { path: kept, source }),
+            }
+        }
+    }
+
+    fn replace(&self) -> io::Result<()> {
+        let directory = self.path.parent().unwrap_or(Path::new("/"));
+        let name = self.path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or(io::ErrorKind::InvalidFilename)?;
+        fs::create_dir_all(directory)?;
+        let directory = Directory::open(directory).map_err(reason)?;
+        let draft = directory.draft().map_err(reason)?;
+        let mut file = draft.file().map_err(reason)?;
+        file.write_all(self.text.as_bytes())?;
+        if let Ok(old) = fs::metadata(&self.path) {
+            // only root may give a file away; anybody else who may write here owns what he writes
+            let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
+        }
+        file.set_permissions(Permissions::from_mode(0o640))?;
+        if self.existing == Existing::Nothing {
+            draft.publish(name).map_err(reason)
+        } else {
+            draft.replace(name).map_err(reason)
+        }
+    }
+}
+
+/// Why the directory of the configuration refuses, in the system's words.
+fn reason(error: store::Error) -> io::Error {
+    match error {
+        store::Error::Open { source, .. }
+        | store::Error::Read { source, .. }
+        | store::Error::Write { source, .. }
+        | store::Error::Moved { source, .. } => source,
+        store::Error::Exists { .. } | store::Error::Locked { .. } => {
+            io::ErrorKind::AlreadyExists.into()
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let mut bytes = Vec::new();
+    let done = store::open_file(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
+    match done {
+        Ok(_) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Read {
+            path: path.into(),
+            source,
+        }),
+    }
+}
+
+/// A text as one line, whatever it holds.
+fn shown(text: impl Into<String>) -> String {
+    Value::Text(text.into()).plain()
+}

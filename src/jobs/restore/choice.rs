@@ -1,0 +1,283 @@
+//! Which snapshot is restored: a backup of the catalog or any file, and what speaks against it.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::bump::Sighting;
+use crate::catalog::{Catalog, Listing, Manifest, NotFound, Outcome, Selector};
+use crate::config::Config;
+use crate::error::{Error, Refusal, Why};
+use crate::snapshot::{Facts, Sha256, Wrapping};
+use crate::store::{self, Directory};
+
+/// What the operator chose, and what they take upon themselves.
+#[derive(Debug, Clone)]
+pub struct Pick {
+    /// Where the snapshot is.
+    pub origin: Origin,
+    /// A backup may be restored that was never wholly proven.
+    pub allow_unverified: bool,
+    /// A backup may be restored that is of another cluster than the newest one.
+    pub allow_other_cluster: bool,
+    /// A file may lack the digest of its bytes, or have a wrong one.
+    pub skip_hash_check: bool,
+}
+
+/// Where a snapshot is.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A backup of the catalog.
+    Backup(Selector),
+    /// Any file.
+    File(PathBuf),
+}
+
+/// A snapshot that was found, and the backups that it stands among. Nothing of it is proven yet.
+pub(super) struct Candidate {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+    /// What the catalog says of it.
+    pub(super) manifest: Option<Manifest>,
+    listing: Listing,
+}
+
+impl Candidate {
+    /// Finds what was picked. A file needs no catalog; where there is one, it tells more.
+    pub(super) fn find(config: Option<&Config>, pick: &Pick) -> Result<Self, Error> {
+        let candidate = match &pick.origin {
+            Origin::Backup(selector) => Self::backup(config, selector, pick)?,
+            Origin::File(path) => Self::any_file(config, path)?,
+        };
+        if let Some(wrapping) = Wrapping::of(&candidate.file) {
+            let path = candidate.path;
+            return Err(Refusal::Wrapped { path, wrapping }.into());
+        }
+        Ok(candidate)
+    }
+
+    fn backup(config: Option<&Config>, selector: &Selector, pick: &Pick) -> Result<Self, Error> {
+        let Some(config) = config else {
+            return Err(Error::Bug("a selector without a configuration".into()));
+        };
+        let directory = Directory::open(&config.backup.dir)?;
+        let catalog = Catalog::of(&directory);
+        let listing = catalog.list()?;
+        let found: Result<&Manifest, NotFound> = selector.pick(&listing.backups);
+        let manifest = found
+            .map_err(|source| crate::catalog::Error::NotFound {
+                path: directory.path().into(),
+                source,
+            })?
+            .clone();
+        if !manifest.verified && !pick.allow_unverified {
+            let instead = verified_before(&listing, &manifest);
+            return Err(unverified(&manifest, instead).into());
+        }
+        Ok(Candidate {
+            path: directory.path().join(&manifest.file),
+            file: catalog.data(&manifest)?,
+            manifest: Some(manifest),
+            listing,
+        })
+    }
+
+    fn any_file(config: Option<&Config>, path: &Path) -> Result<Self, Error> {
+        let file = store::open_file(path).map_err(|source| Error::Read {
+            path: path.into(),
+            source,
+        })?;
+        let listing = config
+            .and_then(|config| Directory::open(&config.backup.dir).ok())
+            .and_then(|directory| Catalog::of(&directory).list().ok())
+            .unwrap_or_default();
+        Ok(Candidate {
+            path: path.into(),
+            file,
+            manifest: None,
+            listing,
+        })
+    }
+
+    /// What people call it.
+    pub(super) fn name(&self) -> String {
+        match &self.manifest {
+            Some(manifest) => format!("the backup {}", manifest.id),
+            None => self.path.display().to_string(),
+        }
+    }
+
+    /// Holds the bytes, as they were read just now, to what the catalog says of them.
+    pub(super) fn compare(
+        &mut self,
+        sha256: Sha256,
+        facts: &Facts,
+        pick: &Pick,
+    ) -> Result<(), Refusal> {
+        if let Some(manifest) = &self.manifest {
+            if let Some(difference) = difference(manifest, sha256, facts) {
+                return Err(self.changed(difference));
+            }
+        } else {
+            // a file that is one of the backups is treated as such
+            let mut known = self.listing.backups.iter();
+            self.manifest = known.find(|backup| backup.sha256 == sha256).cloned();
+        }
+        match &self.manifest {
+            Some(manifest) if !manifest.verified && !pick.allow_unverified => {
+                let instead = verified_before(&self.listing, manifest);
+                Err(unverified(manifest, instead))
+            }
+            _ if pick.allow_other_cluster => Ok(()),
+            _ => self.require_same_cluster(facts),
+        }
+    }
+
+    /// The refusal of a backup whose bytes have changed.
+    pub(super) fn changed(&self, difference: String) -> Refusal {
+        let of_file = self.path.display().to_string();
+        let (id, instead) = match &self.manifest {
+            Some(manifest) => (
+                manifest.id.to_string(),
+                verified_before(&self.listing, manifest),
+            ),
+            None => (of_file, None),
+        };
+        Refusal::Changed {
+            id,
+            source: Why(difference),
+            instead,
+        }
+    }
+
+    fn require_same_cluster(&self, facts: &Facts) -> Result<(), Refusal> {
+        let Some(newest) = self.listing.backups.first() else {
+            return Ok(());
+        };
+        let why = match &self.manifest {
+            Some(manifest) if manifest.source.cluster_id == newest.source.cluster_id => {
+                return Ok(());
+            }
+            Some(manifest) => format!(
+                "it is of cluster {}, the newest backup {} of cluster {}",
+                manifest.source.cluster_id, newest.id, newest.source.cluster_id
+            ),
+            None if share_a_member(facts, &newest.facts) => return Ok(()),
+            None => format!(
+                "its members are {}; those of the newest backup {} are {}",
+                member_ids(facts),
+                newest.id,
+                member_ids(&newest.facts)
+            ),
+        };
+        Err(Refusal::OtherCluster {
+            name: self.name(),
+            source: Why(why),
+        })
+    }
+
+    /// When the snapshot was taken; of a file that no manifest tells of, its date.
+    pub(super) fn taken(&self) -> Option<Timestamp> {
+        let dated = || {
+            let modified = self.file.metadata().and_then(|found| found.modified());
+            Timestamp::try_from(modified.ok()?).ok()
+        };
+        let known = self.manifest.as_ref().map(|manifest| manifest.started);
+        known.or_else(dated)
+    }
+
+    /// Where the same cluster was at other times.
+    pub(super) fn history(&self) -> Vec<Sighting> {
+        let cluster = self.manifest.as_ref().or(self.listing.backups.first());
+        let Some(cluster) = cluster.map(|manifest| &manifest.source.cluster_id) else {
+            return Vec::new();
+        };
+        let same = self.listing.backups.iter();
+        same.filter(|backup| backup.source.cluster_id == *cluster)
+            .map(|backup| Sighting {
+                time: backup.started,
+                revision: backup.facts.kv_hash.revision,
+            })
+            .collect()
+    }
+
+    /// What the operator should know of the choice.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let unverified = self.manifest.iter().filter(|manifest| !manifest.verified);
+        let mut warnings: Vec<String> = unverified
+            .map(|manifest| format!("the backup is not verified: {}", lacks(manifest)))
+            .collect();
+        warnings.extend(
+            self.listing
+                .unreadable
+                .iter()
+                .map(|(path, why)| format!("{} was left out of account: {why}", path.display())),
+        );
+        warnings
+    }
+}
+
+fn difference(manifest: &Manifest, sha256: Sha256, facts: &Facts) -> Option<String> {
+    if sha256 != manifest.sha256 {
+        return Some(format!(
+            "the file's SHA-256 is {sha256}, the manifest says {}",
+            manifest.sha256
+        ));
+    }
+    (*facts != manifest.facts)
+        .then(|| "the database says something else than the manifest".to_owned())
+}
+
+fn unverified(manifest: &Manifest, instead: Option<String>) -> Refusal {
+    Refusal::Unverified {
+        id: manifest.id.to_string(),
+        source: Why(lacks(manifest)),
+        instead,
+    }
+}
+
+/// What a backup's proofs lack, in words.
+fn lacks(manifest: &Manifest) -> String {
+    let doubts = manifest
+        .verification
+        .iter()
+        .filter(|step| step.result != Outcome::Passed);
+    let details: Vec<&str> = doubts.map(|step| step.detail.as_str()).collect();
+    details.join("; ")
+}
+
+/// The newest verified backup that is older than this one; where there is none, the newest of all.
+fn verified_before(listing: &Listing, manifest: &Manifest) -> Option<String> {
+    let others = || {
+        let backups = listing.backups.iter();
+        backups.filter(|other| other.verified && other.id != manifest.id)
+    };
+    let before = others().find(|other| other.started <= manifest.started);
+    before
+        .or_else(|| others().next())
+        .map(|other| other.id.to_string())
+}
+
+fn share_a_member(one: &Facts, other: &Facts) -> bool {
+    let ids: BTreeSet<&str> = one
+        .members
+        .iter()
+        .map(|member| member.id.as_str())
+        .collect();
+    let mut others = other.members.iter();
+    // a database without members tells nothing
+    ids.is_empty()
+        || other.members.is_empty()
+        || others.any(|member| ids.contains(member.id.as_str()))
+}
+
+fn member_ids(facts: &Facts) -> String {
+    let ids: Vec<&str> = facts
+        .members
+        .iter()
+        .map(|member| member.id.as_str())
+        .collect();
+    ids.join(", ")
+}

@@ -1,0 +1,293 @@
+//! What is restored is what was backed up: every version of etcd starts from it, holds every key, lease and user, and
+//! goes on; and it is what etcd's own tool makes of the same file.
+
+mod refused;
+mod runbook;
+mod source;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use etcd_client::WatchOptions;
+use tempfile::TempDir;
+
+use crate::support::backup::text;
+use crate::support::etcd::{Etcd, Options, Version, versions};
+use source::{Source, State, log_in, quick};
+
+/// A member answers what the source held, and goes on: writes, restarts, defragments, writes.
+fn holds_and_goes_on(source: &Source, etcd: &mut Etcd) {
+    let what = format!("{} on {}", source.version.label(), etcd.version().label());
+    let revision = source.revision();
+    assert_eq!(etcd.revision(), revision, "{what}");
+    assert!(
+        State::of(etcd, 0) == source.state,
+        "{what}: {:#?}",
+        State::of(etcd, 0)
+    );
+    assert_eq!(etcd.hash_kv(revision), source.hash, "{what}");
+    assert_eq!(etcd.put("/registry/after", b"1"), revision + 1, "{what}");
+    etcd.stop();
+    etcd.restart();
+    assert_eq!(etcd.put("/registry/after", b"2"), revision + 2, "{what}");
+    etcd.with_client(async |mut client| {
+        client.defragment().await.expect("a defragmentation");
+    });
+    assert_eq!(etcd.put("/registry/after", b"3"), revision + 3, "{what}");
+    let mut entries = etcd.entries(0);
+    entries.retain(|entry| entry.key != b"/registry/after");
+    assert!(entries == source.state.entries, "{what}: the keys differ");
+    let listed = etcd.etcdctl(&["member", "list"]).expect_success().stdout;
+    assert_eq!(listed.lines().count(), 1, "{what}: {listed}");
+    assert!(listed.contains(&etcd.peer_url()), "{what}: {listed}");
+}
+
+/// A snapshot of one version starts under all of them; of four members and one that was removed, one is left.
+fn starts_under_every_version(source: Version, more: &[&str]) {
+    let Some(source) = Source::of(source) else {
+        return;
+    };
+    thread::scope(|scope| {
+        for version in versions() {
+            scope.spawn(move || {
+                let mut etcd = source.restored(version, more);
+                holds_and_goes_on(source, &mut etcd);
+            });
+        }
+    });
+}
+
+#[test]
+fn every_version_starts_from_a_backup_of_3_4() {
+    starts_under_every_version(Version::V3_4, &[]);
+}
+
+#[test]
+fn every_version_starts_from_a_backup_of_3_5_1() {
+    starts_under_every_version(Version::V3_5_1, &[]);
+}
+
+#[test]
+fn every_version_starts_from_a_backup_of_3_5() {
+    starts_under_every_version(Version::V3_5, &[]);
+}
+
+#[test]
+fn every_version_starts_from_a_backup_that_was_compacted_on_the_way() {
+    starts_under_every_version(Version::V3_5, &["--compact"]);
+}
+
+#[test]
+fn three_members_that_are_restored_on_their_hosts_find_each_other() {
+    for source in Source::all() {
+        let token = ["--initial-cluster-token", "after the fire"];
+        let cluster = source.restored_cluster(source.version, 3, &token);
+        let leader = cluster.leader();
+        assert!(State::of(&cluster.members[leader], 0) == source.state);
+        for member in &cluster.members {
+            assert_eq!(member.hash_kv(source.revision()), source.hash);
+        }
+        let put = cluster.members[leader].put("/registry/after", b"1");
+        assert_eq!(put, source.revision() + 1);
+        let listed = cluster.members[leader].etcdctl(&["member", "list"]);
+        assert_eq!(listed.expect_success().stdout.lines().count(), 3);
+    }
+}
+
+/// A reader or watcher from before is told that its revision is gone, and never that nothing has changed.
+#[test]
+fn a_bumped_store_is_ahead_of_all_that_was_and_old_revisions_are_compacted() {
+    const BUMP: i64 = 1_000_000_000;
+    for source in Source::all() {
+        let by = BUMP.to_string();
+        let mut etcd = source.restored(
+            source.version,
+            &["--bump-revision", &by, "--mark-compacted"],
+        );
+        let (old, new) = (source.revision(), source.revision() + BUMP);
+        for _ in 0..2 {
+            assert_eq!(etcd.revision(), new);
+            assert!(etcd.entries(0) == source.state.entries);
+            for revision in [old, old + 1, new - 1] {
+                assert_compacted(&etcd, revision);
+            }
+            // as true after a restart
+            etcd.stop();
+            etcd.restart();
+        }
+        assert_eq!(etcd.put("/registry/after", b"1"), new + 1);
+    }
+}
+
+/// Neither a read nor a watch gets anything at this revision.
+fn assert_compacted(etcd: &Etcd, revision: i64) {
+    let (read, watched) = etcd.with_client(async |mut client| {
+        let at = etcd_client::GetOptions::new().with_revision(revision);
+        let read = client.get("/registry/after", Some(at)).await;
+        let from = WatchOptions::new()
+            .with_start_revision(revision)
+            .with_prefix();
+        let mut watch = client
+            .watch("/registry/", Some(from))
+            .await
+            .expect("a watch");
+        let answer = loop {
+            let answer = watch.message().await.expect("an answer").expect("no end");
+            // the first one only says that the watch is there
+            if !answer.created() || answer.canceled() {
+                break answer;
+            }
+        };
+        (read, (answer.canceled(), answer.compact_revision()))
+    });
+    let refused = read.expect_err("a read before the bump").to_string();
+    assert!(
+        refused.contains("required revision has been compacted"),
+        "{refused}"
+    );
+    assert!(watched.0 && watched.1 > revision, "{watched:?}");
+}
+
+/// Restores a file with etcd's own tool and with ours, with the same options.
+fn both(source: &Source, tool: Version, directory: &Path, more: &[&str]) -> [PathBuf; 2] {
+    let peers = "m1=https://10.0.0.1:2380,m2=https://10.0.0.2:2380,m3=https://10.0.0.3:2380";
+    let targets = ["theirs", "ours"].map(|name| directory.join(name));
+    let (file, [theirs, ours]) = (source.file(), &targets);
+    let common = [
+        "--name",
+        "m2",
+        "--initial-cluster",
+        peers,
+        "--initial-cluster-token",
+        "one and the same",
+        "--initial-advertise-peer-urls",
+        "https://10.0.0.2:2380",
+        "--data-dir",
+    ];
+    let arguments = |first: &[&str], target: &Path| {
+        let arguments = [first, &common, &[target.to_str().unwrap()], more].concat();
+        arguments.into_iter().map(String::from).collect::<Vec<_>>()
+    };
+    let theirs = arguments(&["snapshot", "restore", &file], theirs);
+    tool.etcdutl(&theirs.iter().map(String::as_str).collect::<Vec<_>>())
+        .expect_success();
+    let ours = arguments(&["restore", "--file", &file], ours);
+    source.host.run(&ours).expect_success();
+    targets
+}
+
+/// Every file below a directory, by its path in it.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                found.push(path.strip_prefix(directory).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn what_is_restored_is_what_etcdutl_restores() {
+    let bump = ["--bump-revision", "5000", "--mark-compacted"];
+    for source in Source::all() {
+        for (tool, more) in [
+            (Version::V3_5_1, &[][..]),
+            (Version::V3_5, &[]),
+            (Version::V3_5, &bump),
+        ] {
+            if !versions().contains(&tool) {
+                continue;
+            }
+            let directory = TempDir::new().unwrap();
+            let [theirs, ours] = both(source, tool, directory.path(), more);
+            let what = format!("{} by {} {more:?}", source.version.label(), tool.label());
+            assert_eq!(files(&ours), files(&theirs), "{what}");
+            let database = Path::new("member/snap/db");
+            for file in files(&theirs) {
+                if file == database {
+                    let status = |of: &Path| tool.snapshot_status(&of.join(database));
+                    let (ours, theirs) = (status(&ours), status(&theirs));
+                    for field in ["hash", "revision", "totalKey"] {
+                        assert_eq!(ours[field], theirs[field], "{what}: {field}");
+                    }
+                } else {
+                    let is_same = fs::read(ours.join(&file)).unwrap()
+                        == fs::read(theirs.join(&file)).unwrap();
+                    assert!(is_same, "{what}: {} differs", file.display());
+                }
+            }
+        }
+    }
+}
+
+/// The options of a runbook that was written for etcdutl, without the ones that have defaults.
+#[test]
+fn the_defaults_are_those_of_etcdutl_but_for_the_token() {
+    let Some(source) = Source::of(Version::V3_5) else {
+        return;
+    };
+    let directory = TempDir::new().unwrap();
+    let restore = |name: &str| {
+        let target = directory.path().join(name);
+        let arguments = [
+            "restore",
+            source.id(),
+            "--json",
+            "--data-dir",
+            target.to_str().unwrap(),
+        ];
+        source.host.run(&arguments).expect_success().json()
+    };
+    let (first, second) = (restore("first"), restore("second"));
+    assert_eq!(first["name"], "default");
+    assert_eq!(first["initialCluster"], "default=http://localhost:2380");
+    assert_eq!(first["revision"], source.manifest["revision"]);
+    assert_eq!(first["totalKey"], source.manifest["totalKey"]);
+    for field in ["initialClusterToken", "clusterId", "memberId"] {
+        assert_ne!(first[field], second[field], "{field}");
+    }
+    let options = Options {
+        data_dir: Some(directory.path().join("first")),
+        ..quick()
+    };
+    let etcd = Etcd::start_with(Version::V3_5, &source.host.pki, &options);
+    let listed = etcd.etcdctl(&["member", "list"]);
+    let listed = listed.expect_success().stdout;
+    assert!(listed.starts_with(text(&first, "memberId")), "{listed}");
+}
+
+#[test]
+fn a_wal_may_lie_elsewhere() {
+    let Some(source) = Source::of(Version::V3_5) else {
+        return;
+    };
+    let directory = TempDir::new().unwrap();
+    let (data, wal) = (directory.path().join("data"), directory.path().join("wal"));
+    let arguments = [
+        "restore",
+        "latest",
+        "--data-dir",
+        data.to_str().unwrap(),
+        "--wal-dir",
+        wal.to_str().unwrap(),
+    ];
+    source.host.run(&arguments).expect_success();
+    assert!(!data.join("member/wal").exists());
+    let mut options = quick();
+    options.data_dir = Some(data);
+    options
+        .arguments
+        .push(format!("--wal-dir={}", wal.display()));
+    let etcd = Etcd::start_with(Version::V3_5, &source.host.pki, &options);
+    log_in(std::slice::from_ref(&etcd));
+    assert_eq!(etcd.revision(), source.revision());
+}
