@@ -43,6 +43,7 @@ pub mod report;
 
 // what the operator wants, and what can go wrong
 pub mod config;
+pub mod cronjob;
 pub mod error;
 
 // what is done: once, or by the schedule

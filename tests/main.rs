@@ -33,6 +33,9 @@ mod bad_disk;
 /// A damaged snapshot or manifest is named for what it is, never believed, and hides no other.
 mod bad_files;
 
+/// The CronJob that is rendered: what it says, field by field, and that its pod does it with every etcdctl.
+mod cronjob;
+
 /// A wrong configuration or command line is told whole, at once, and without its secrets.
 mod bad_config;
 

@@ -10,6 +10,7 @@ mod list;
 mod log;
 mod output;
 mod pin;
+mod render;
 mod restore;
 mod schedule;
 mod show;
@@ -27,6 +28,9 @@ use jiff::Timestamp;
 
 use log::Log;
 use output::Output;
+
+/// Where the configuration is unless --config says otherwise.
+const CONFIG: &str = "/etc/hypercloud-etcd/config.toml";
 
 /// The version, and the commit it was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HCE_COMMIT"), ")");
@@ -57,7 +61,7 @@ struct Arguments {
         long,
         global = true,
         value_name = "PATH",
-        default_value = "/etc/hypercloud-etcd/config.toml"
+        default_value = CONFIG
     )]
     config: PathBuf,
     #[command(subcommand)]
@@ -78,6 +82,7 @@ enum Command {
     Status(status::Arguments),
     Check(check::Arguments),
     Schedule(schedule::Arguments),
+    Render(render::Arguments),
     Generate(generate::Arguments),
 }
 
@@ -133,6 +138,7 @@ pub(crate) fn main() -> process::ExitCode {
         Command::Status(arguments) => arguments.run(&context),
         Command::Check(arguments) => arguments.run(&context),
         Command::Schedule(arguments) => arguments.run(&context),
+        Command::Render(arguments) => arguments.run(&context),
         Command::Generate(arguments) => arguments.run(&context),
     };
     let code = result.unwrap_or_else(|error| {

@@ -197,7 +197,12 @@ pub fn describe() -> impl Iterator<Item = KeyReference> {
     })
 }
 
-fn read(path: &Path) -> Result<String, Error> {
+/// Reads the text of a configuration file.
+///
+/// # Errors
+///
+/// When there is no such file, it cannot be read, or it is no text of at most 1 MiB.
+pub fn read(path: &Path) -> Result<String, Error> {
     let failed = |source: io::Error| {
         let path = path.to_owned();
         match source.kind() {

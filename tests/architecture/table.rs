@@ -17,6 +17,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("recovery", &["store"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("config", &["schedule", "store", "etcd", "pki", "report"]),
+    ("cronjob", &["etcd", "kubeadm", "config"]),
     (
         "error",
         &[
@@ -31,6 +32,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "datadir",
             "report",
             "config",
+            "cronjob",
         ],
     ),
     (
@@ -58,7 +60,8 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "schedule", "snapshot", "catalog", "report", "config", "error", "jobs", "daemon",
+            "schedule", "kubeadm", "snapshot", "catalog", "report", "config", "cronjob", "error",
+            "jobs", "daemon",
         ],
     ),
 ];
@@ -76,7 +79,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
     ("x509-parser", &["src/certificate"]),
     ("toml", &["src/config/"]),
     ("cron", &["src/schedule/"]),
-    ("serde-saphyr", &["src/kubeadm/"]),
+    ("serde-saphyr", &["src/kubeadm/", "src/cronjob/"]),
     // digests; a schedule's jitter is one, too
     (
         "sha2",
