@@ -221,7 +221,7 @@ fn write(
     tell(0);
     let (proven, synced) = thread::scope(|scope| {
         let syncing = scope.spawn(|| file.sync_all());
-        let proven = database::prove(source, contents, layout, file, size);
+        let proven = database::prove(contents, file, size);
         (proven, syncing.join())
     });
     proven?;
