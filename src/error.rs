@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::snapshot::{Damage, Mismatch};
-use crate::{catalog, config, datadir, etcd, kubeadm, schedule, store};
+use crate::{catalog, config, cronjob, datadir, etcd, kubeadm, schedule, store};
 
 /// Why a job did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,9 @@ pub enum Error {
     /// A schedule on the command line.
     #[error("the schedule cannot be used")]
     Schedule(#[from] schedule::Error),
+    /// What was to be rendered.
+    #[error(transparent)]
+    CronJob(#[from] cronjob::Error),
     /// The backup directory.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -176,6 +179,7 @@ impl Error {
             Error::Config(error) => return error.hint(),
             Error::Etcd(error) => return error.hint(),
             Error::Schedule(error) => return Some(error.hint()),
+            Error::CronJob(error) => return Some(error.hint()),
             Error::Refused(refusal) => return Some(refusal.hint()),
             Error::DataDir(error) => return error.hint(),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
@@ -194,7 +198,7 @@ impl Error {
             Error::MixedClusters(_) => "Name only members of one cluster in etcd.endpoints.",
             Error::Members(failures) => return failures.iter().find_map(Error::hint),
             Error::Space { .. } => {
-                "Free some space or move backup.dir to a larger file system; no backup was removed to make room."
+                "Free some space or move backup.dir to a larger file system; no backup that the policy keeps is removed to make room."
             }
             Error::Spool { source, .. } | Error::Catalog(catalog::Error::Write { source, .. })
                 if is_full(Errno::from_io_error(source)) =>
@@ -233,6 +237,7 @@ impl Error {
             | Error::Schedule(_)
             | Error::Manifest { .. }
             | Error::NoEtcd { .. } => ExitCode::Config,
+            Error::CronJob(error) => cronjob_code(error),
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
             Error::DataDir(error) => datadir_code(error),
@@ -283,6 +288,16 @@ fn config_code(error: &config::Error) -> ExitCode {
     match error {
         config::Error::Denied { .. } => ExitCode::Permission,
         _ => ExitCode::Config,
+    }
+}
+
+fn cronjob_code(error: &cronjob::Error) -> ExitCode {
+    match error {
+        cronjob::Error::Path { .. } | cronjob::Error::Login | cronjob::Error::NoEndpoint => {
+            ExitCode::Config
+        }
+        cronjob::Error::Yaml(_) => ExitCode::Bug,
+        _ => ExitCode::Usage,
     }
 }
 

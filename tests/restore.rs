@@ -9,10 +9,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use etcd_client::WatchOptions;
+use etcd_client::{AlarmAction, AlarmType, WatchOptions};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::backup::text;
+use crate::support::backup::{assert_proven, text};
+use crate::support::command::Host;
 use crate::support::etcd::{Etcd, Options, Version, versions};
 use source::{Source, State, log_in, quick};
 
@@ -226,6 +228,140 @@ fn what_is_restored_is_what_etcdutl_restores() {
                 }
             }
         }
+    }
+}
+
+/// How far the revision moves follows from the backups' own history, and the same for a copy of one of them.
+#[test]
+fn a_bump_is_reckoned_from_the_history_of_the_backups() {
+    let Some(version) = versions().pop() else {
+        return;
+    };
+    let host = Host::new();
+    let etcd = Etcd::start_with(version, &host.pki, &quick());
+    host.configure(&[etcd.endpoint()]);
+    let backups: Vec<Value> = (0..3)
+        .map(|number| {
+            etcd.put("/registry/pods/default/a", format!("{number}").as_bytes());
+            host.backup()
+        })
+        .collect();
+    let copy = host.directory().join("copy.db");
+    fs::copy(host.snapshot_of(&backups[0]), &copy).unwrap();
+    let oldest = format!("@{}", text(&backups[0], "started"));
+    for from in [&[oldest.as_str()][..], &["--file", copy.to_str().unwrap()]] {
+        let directory = TempDir::new().unwrap();
+        let target = directory.path().join("etcd");
+        let options = [
+            "--json",
+            "--bump-revision",
+            "auto",
+            "--data-dir",
+            target.to_str().unwrap(),
+        ];
+        let report = host.run(&[&["restore"], from, &options].concat());
+        let report = report.expect_success().json();
+        assert_eq!(report["backup"], backups[0]["id"], "{report:#}");
+        assert_eq!(report["bump"]["by"], 1_000_000_000, "{report:#}");
+        let revision = backups[0]["revision"].as_u64().unwrap();
+        assert_eq!(report["revision"], revision + 1_000_000_000, "{report:#}");
+        let reason = text(&report["bump"], "reason");
+        for said in ["2 that later backups show", "10 times the fastest rise"] {
+            assert!(reason.contains(said), "{reason}");
+        }
+    }
+}
+
+/// What was restored is a cluster like any other: its backups are proven, also where its revision was moved, and are
+/// restored in turn. Those from before are of another cluster.
+#[test]
+fn a_store_that_came_back_is_backed_up_and_restored_again() {
+    for version in versions() {
+        let host = Host::new();
+        let mut etcd = Etcd::start_with(version, &host.pki, &quick());
+        for key in ["a", "b", "c"] {
+            etcd.put(&format!("/registry/pods/default/{key}"), b"1");
+        }
+        etcd.delete("/registry/pods/default/b");
+        for round in 0..2 {
+            host.configure(&[etcd.endpoint()]);
+            assert_proven(&host.backup());
+            let data_dir = host.directory().join(format!("restored-{round}"));
+            let options = [
+                "--bump-revision",
+                "auto",
+                "--data-dir",
+                data_dir.to_str().unwrap(),
+            ];
+            host.run(&[&["restore", "latest"], &options[..]].concat())
+                .expect_success();
+            let options = Options {
+                data_dir: Some(data_dir),
+                ..quick()
+            };
+            etcd = Etcd::start_with(version, &host.pki, &options);
+            etcd.put("/registry/pods/default/a", b"2");
+        }
+        host.configure(&[etcd.endpoint()]);
+        let manifest = host.backup();
+        assert_proven(&manifest);
+        let pods = &manifest["types"]["/registry/pods"];
+        assert_eq!(pods["keys"], 2, "{manifest:#}");
+        let target = host.directory().join("again");
+        let earlier = [
+            "restore",
+            "latest~2",
+            "--data-dir",
+            target.to_str().unwrap(),
+        ];
+        let refused = host.run(&earlier).expect_code(65);
+        assert!(
+            refused.stderr.contains("is of another cluster"),
+            "{refused}"
+        );
+        host.run(&[&earlier[..], &["--allow-other-cluster"]].concat())
+            .expect_success();
+    }
+}
+
+/// An alarm of the old cluster stops every write to the new one; it stays only where nobody says otherwise.
+#[test]
+fn an_alarm_of_the_old_cluster_is_left_behind_on_demand() {
+    for version in versions() {
+        let host = Host::new();
+        let etcd = Etcd::start_with(version, &host.pki, &quick());
+        etcd.put("/registry/pods/default/a", b"1");
+        etcd.with_client(async |mut client| {
+            let (raise, full) = (AlarmAction::Activate, AlarmType::Nospace);
+            client.alarm(raise, full, None).await.expect("an alarm");
+        });
+        let file = host.directory().join("snapshot.db");
+        etcd.snapshot_save(&file);
+        let directory = TempDir::new().unwrap();
+        let restore = |name: &str, more: &[&str]| {
+            let target = directory.path().join(name);
+            let options = ["--json", "--data-dir", target.to_str().unwrap()];
+            let file = ["restore", "--file", file.to_str().unwrap()];
+            let report = host.run(&[&file[..], &options, more].concat());
+            let warnings = report.expect_success().json()["warnings"].to_string();
+            let database = target.join("member/snap/db");
+            let shown = host.run(&["show", "--json", "--file", database.to_str().unwrap()]);
+            (
+                warnings,
+                shown.expect_success().json()["totalEntries"].as_u64(),
+            )
+        };
+        let (warnings, kept) = restore("kept", &[]);
+        assert!(warnings.contains("alarm disarm"), "{warnings}");
+        let (warnings, cleared) = restore("cleared", &["--clear-alarms"]);
+        assert!(!warnings.contains("alarm disarm"), "{warnings}");
+        assert_eq!(kept, cleared.map(|entries| entries + 1));
+        let options = Options {
+            data_dir: Some(directory.path().join("cleared")),
+            ..quick()
+        };
+        let restored = Etcd::start_with(version, &host.pki, &options);
+        restored.put("/registry/after", b"1");
     }
 }
 

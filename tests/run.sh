@@ -7,5 +7,5 @@ tests/install.sh
 HCE_ETCD_DIR=$(cd "${HCE_ETCD_DIR:-${CARGO_TARGET_DIR:-target}/etcd}" && pwd)
 export HCE_ETCD_DIR
 # what must be there: a test whose component is missing fails, it is never skipped
-export HCE_REQUIRE=${HCE_REQUIRE:-etcd}
+export HCE_REQUIRE=${HCE_REQUIRE:-etcd,kubectl}
 exec "${CARGO:-cargo}" test --locked "$@"

@@ -10,6 +10,8 @@ mod list;
 mod log;
 mod output;
 mod pin;
+mod prune;
+mod render;
 mod restore;
 mod schedule;
 mod show;
@@ -27,6 +29,9 @@ use jiff::Timestamp;
 
 use log::Log;
 use output::Output;
+
+/// Where the configuration is unless --config says otherwise.
+const CONFIG: &str = "/etc/hypercloud-etcd/config.toml";
 
 /// The version, and the commit it was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HCE_COMMIT"), ")");
@@ -57,7 +62,7 @@ struct Arguments {
         long,
         global = true,
         value_name = "PATH",
-        default_value = "/etc/hypercloud-etcd/config.toml"
+        default_value = CONFIG
     )]
     config: PathBuf,
     #[command(subcommand)]
@@ -72,12 +77,14 @@ enum Command {
     List(list::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
+    Prune(prune::Arguments),
     Restore(restore::Arguments),
     Pin(pin::Pin),
     Unpin(pin::Unpin),
     Status(status::Arguments),
     Check(check::Arguments),
     Schedule(schedule::Arguments),
+    Render(render::Arguments),
     Generate(generate::Arguments),
 }
 
@@ -127,12 +134,14 @@ pub(crate) fn main() -> process::ExitCode {
         Command::List(arguments) => arguments.run(&context),
         Command::Show(arguments) => arguments.run(&context),
         Command::Verify(arguments) => arguments.run(&context),
+        Command::Prune(arguments) => arguments.run(&context),
         Command::Restore(arguments) => arguments.run(&context),
         Command::Pin(arguments) => arguments.run(&context),
         Command::Unpin(arguments) => arguments.run(&context),
         Command::Status(arguments) => arguments.run(&context),
         Command::Check(arguments) => arguments.run(&context),
         Command::Schedule(arguments) => arguments.run(&context),
+        Command::Render(arguments) => arguments.run(&context),
         Command::Generate(arguments) => arguments.run(&context),
     };
     let code = result.unwrap_or_else(|error| {

@@ -18,9 +18,9 @@ use super::{Context, show};
 /// Restore a backup, or any snapshot file, to a data directory that etcd starts from
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Nothing is written before the snapshot is proven again, every byte and every page, and compared with
-its manifest. The directory appears whole or not at all, and nothing is ever overwritten. The options
-are those of `etcdutl snapshot restore`, with the same meanings.
+Nothing is written before the snapshot is proven again, every byte and every page, and compared
+with its manifest. The directory appears whole or not at all, and nothing is ever overwritten. The
+options of `etcdutl snapshot restore` are there, with the same meanings.
 
 Of several members each is restored on its own host, from the same file, with the same
 --initial-cluster, --initial-cluster-token and --bump-revision.

@@ -53,10 +53,14 @@ pub enum Refusal {
         source: Why,
     },
     /// Several members have to be told the same, or they never form one cluster.
-    #[error("{members} members need to be told the same, and each would find its own")]
+    #[error(
+        "{members} members have to be restored with the same {what}, and each would get its own"
+    )]
     Apart {
         /// How many.
         members: usize,
+        /// What.
+        what: &'static str,
         /// What they are to be told.
         options: String,
     },
@@ -131,7 +135,7 @@ impl Refusal {
                     .into()
             }
             Refusal::Apart { options, .. } => {
-                format!("Give every member the same, on each of their hosts: {options}")
+                format!("Give it to each of them, on its host: {options}")
             }
             Refusal::Advertised {
                 advertised,

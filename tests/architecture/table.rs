@@ -16,7 +16,12 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("datadir", &["sha256", "snapshot"]),
     ("recovery", &["store"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
-    ("config", &["schedule", "store", "etcd", "pki", "report"]),
+    ("retention", &["catalog"]),
+    (
+        "config",
+        &["schedule", "store", "etcd", "pki", "report", "retention"],
+    ),
+    ("cronjob", &["etcd", "kubeadm", "config"]),
     (
         "error",
         &[
@@ -31,6 +36,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "datadir",
             "report",
             "config",
+            "cronjob",
         ],
     ),
     (
@@ -45,6 +51,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "catalog",
             "datadir",
             "report",
+            "retention",
             "config",
             "error",
         ],
@@ -58,7 +65,8 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "schedule", "snapshot", "catalog", "report", "config", "error", "jobs", "daemon",
+            "schedule", "kubeadm", "snapshot", "catalog", "report", "config", "cronjob", "error",
+            "jobs", "daemon",
         ],
     ),
 ];
@@ -76,7 +84,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
     ("x509-parser", &["src/certificate"]),
     ("toml", &["src/config/"]),
     ("cron", &["src/schedule/"]),
-    ("serde-saphyr", &["src/kubeadm/"]),
+    ("serde-saphyr", &["src/kubeadm/", "src/cronjob/"]),
     // digests; a schedule's jitter is one, too
     (
         "sha2",

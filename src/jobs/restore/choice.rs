@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use super::bump::Sighting;
-use crate::catalog::{Catalog, Listing, Manifest, NotFound, Outcome, Selector};
+use crate::catalog::{self, Catalog, Listing, Manifest, Outcome, Selector};
 use crate::config::Config;
 use crate::error::{Error, Refusal, Why};
 use crate::snapshot::{Facts, Sha256, Wrapping};
@@ -64,21 +65,27 @@ impl Candidate {
         };
         let directory = Directory::open(&config.backup.dir)?;
         let catalog = Catalog::of(&directory);
-        let listing = catalog.list()?;
-        let found: Result<&Manifest, NotFound> = selector.pick(&listing.backups);
-        let manifest = found
-            .map_err(|source| crate::catalog::Error::NotFound {
-                path: directory.path().into(),
-                source,
-            })?
-            .clone();
+        // one whose snapshot is lost is chosen, too, and then told of: nobody gets another unasked
+        let manifest = catalog.find(selector)?;
+        let listing = catalog.list_present()?;
         if !manifest.verified && !pick.allow_unverified {
-            let instead = verified_before(&listing, &manifest);
-            return Err(unverified(&manifest, instead).into());
+            return Err(unverified(&manifest, &listing).into());
         }
+        let file = match catalog.data(&manifest) {
+            Err(catalog::Error::Store(store::Error::Read { source, .. }))
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                let why = format!(
+                    "{} is lost",
+                    directory.path().join(&manifest.file).display()
+                );
+                return Err(changed(&manifest, &listing, why).into());
+            }
+            file => file?,
+        };
         Ok(Candidate {
             path: directory.path().join(&manifest.file),
-            file: catalog.data(&manifest)?,
+            file,
             manifest: Some(manifest),
             listing,
         })
@@ -91,10 +98,11 @@ impl Candidate {
         })?;
         let listing = config
             .and_then(|config| Directory::open(&config.backup.dir).ok())
-            .and_then(|directory| Catalog::of(&directory).list().ok())
+            .and_then(|directory| Catalog::of(&directory).list_present().ok())
             .unwrap_or_default();
         Ok(Candidate {
-            path: path.into(),
+            // it is told to people who are in other directories
+            path: std::path::absolute(path).unwrap_or_else(|_| path.into()),
             file,
             manifest: None,
             listing,
@@ -118,7 +126,7 @@ impl Candidate {
     ) -> Result<(), Refusal> {
         if let Some(manifest) = &self.manifest {
             if let Some(difference) = difference(manifest, sha256, facts) {
-                return Err(self.changed(difference));
+                return Err(changed(manifest, &self.listing, difference));
             }
         } else {
             // a file that is one of the backups is treated as such
@@ -127,29 +135,17 @@ impl Candidate {
         }
         match &self.manifest {
             Some(manifest) if !manifest.verified && !pick.allow_unverified => {
-                let instead = verified_before(&self.listing, manifest);
-                Err(unverified(manifest, instead))
+                Err(unverified(manifest, &self.listing))
             }
             _ if pick.allow_other_cluster => Ok(()),
             _ => self.require_same_cluster(facts),
         }
     }
 
-    /// The refusal of a backup whose bytes have changed.
-    pub(super) fn changed(&self, difference: String) -> Refusal {
-        let of_file = self.path.display().to_string();
-        let (id, instead) = match &self.manifest {
-            Some(manifest) => (
-                manifest.id.to_string(),
-                verified_before(&self.listing, manifest),
-            ),
-            None => (of_file, None),
-        };
-        Refusal::Changed {
-            id,
-            source: Why(difference),
-            instead,
-        }
+    /// The refusal of a snapshot that does not stand up to its proof; `None` for a mere file.
+    pub(super) fn changed(&self, why: String) -> Option<Refusal> {
+        let manifest = self.manifest.as_ref()?;
+        Some(changed(manifest, &self.listing, why))
     }
 
     fn require_same_cluster(&self, facts: &Facts) -> Result<(), Refusal> {
@@ -189,8 +185,12 @@ impl Candidate {
     }
 
     /// Where the same cluster was at other times.
-    pub(super) fn history(&self) -> Vec<Sighting> {
-        let cluster = self.manifest.as_ref().or(self.listing.backups.first());
+    pub(super) fn history(&self, facts: &Facts) -> Vec<Sighting> {
+        let newest = self.listing.backups.first();
+        let cluster = match &self.manifest {
+            Some(manifest) => Some(manifest),
+            None => newest.filter(|newest| share_a_member(facts, &newest.facts)),
+        };
         let Some(cluster) = cluster.map(|manifest| &manifest.source.cluster_id) else {
             return Vec::new();
         };
@@ -230,11 +230,19 @@ fn difference(manifest: &Manifest, sha256: Sha256, facts: &Facts) -> Option<Stri
         .then(|| "the database says something else than the manifest".to_owned())
 }
 
-fn unverified(manifest: &Manifest, instead: Option<String>) -> Refusal {
+fn unverified(manifest: &Manifest, listing: &Listing) -> Refusal {
     Refusal::Unverified {
         id: manifest.id.to_string(),
         source: Why(lacks(manifest)),
-        instead,
+        instead: verified_before(listing, manifest),
+    }
+}
+
+fn changed(manifest: &Manifest, listing: &Listing, why: String) -> Refusal {
+    Refusal::Changed {
+        id: manifest.id.to_string(),
+        source: Why(why),
+        instead: verified_before(listing, manifest),
     }
 }
 

@@ -194,14 +194,15 @@ impl Chosen {
     /// # Errors
     /// [`Refusal::TooFar`].
     pub fn bump(&self, ahead: Ahead, now: Timestamp) -> Result<Option<Bump>, Refusal> {
+        let facts = self.verified.facts();
         let backup = Sighting {
             time: self.candidate.taken().unwrap_or(now),
-            revision: self.verified.facts().kv_hash.revision,
+            revision: facts.kv_hash.revision,
         };
         match ahead {
             Ahead::Stay | Ahead::By(0) => Ok(None),
             Ahead::By(by) => bump::given(backup.revision, by).map(Some),
-            Ahead::Auto => bump::reckon(backup, &self.candidate.history(), now).map(Some),
+            Ahead::Auto => bump::reckon(backup, &self.candidate.history(facts), now).map(Some),
         }
     }
 }
@@ -225,8 +226,8 @@ fn prove(candidate: &Candidate, pick: &Pick, run: &Run<'_>) -> Result<Verified, 
         Err(unproven) => unproven,
     };
     // what the catalog holds was sound once
-    if candidate.manifest.is_some() {
-        return Err(candidate.changed(unproven.to_string()).into());
+    if let Some(changed) = candidate.changed(unproven.to_string()) {
+        return Err(changed.into());
     }
     let path = candidate.path.clone();
     Err(match unproven {

@@ -79,18 +79,7 @@ impl Report {
         let candidate = &chosen.candidate;
         let membership = &recipe.membership;
         let mut warnings = candidate.warnings();
-        if made.bump.is_none()
-            && facts
-                .types
-                .keys()
-                .any(|kind| kind.starts_with("/registry/"))
-        {
-            warnings.push(
-                "the revision was not moved ahead: Kubernetes' components that ran before the restore may take old data \
-                 for new (--bump-revision auto moves it)"
-                    .into(),
-            );
-        }
+        warnings.extend(traps(chosen, recipe));
         Report {
             backup: candidate
                 .manifest
@@ -117,6 +106,28 @@ impl Report {
             warnings,
         }
     }
+}
+
+/// What of the old cluster goes on in the new one, and would not be expected.
+fn traps(chosen: &Chosen, recipe: &Recipe) -> Vec<String> {
+    let mut traps = Vec::new();
+    let mut kinds = chosen.verified.facts().types.keys();
+    if recipe.bump.is_none() && kinds.any(|kind| kind.starts_with("/registry/")) {
+        traps.push(
+            "the revision was not moved ahead: Kubernetes' components that ran before the restore may take old data for \
+             new (--bump-revision auto moves it)"
+                .into(),
+        );
+    }
+    let alarms = chosen.verified.sums().get(&b"alarm"[..]);
+    if !recipe.clear_alarms && alarms.is_some_and(|alarms| alarms.entries > 0) {
+        traps.push(
+            "the old cluster's alarms go on: writes may be refused until etcdctl alarm disarm (--clear-alarms leaves \
+             them behind)"
+                .into(),
+        );
+    }
+    traps
 }
 
 /// What is left to do: the other members, the owner, the start.

@@ -62,10 +62,14 @@ impl Seat {
         let token = (self.token.is_none())
             .then(|| format!("--initial-cluster-token {}", membership.token()));
         let bump = reckoned.map(|by| format!("--bump-revision {by} --mark-compacted"));
-        let words: Vec<String> = token.into_iter().chain(bump).collect();
         Err(Refusal::Apart {
             members,
-            options: words.join(" "),
+            what: match (&token, &bump) {
+                (Some(_), Some(_)) => "token and bump",
+                (Some(_), None) => "token",
+                (None, _) => "bump",
+            },
+            options: token.into_iter().chain(bump).collect::<Vec<_>>().join(" "),
         })
     }
 }

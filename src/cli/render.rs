@@ -1,0 +1,250 @@
+//! `hypercloud-etcd render`: the configuration in another form
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use hypercloud_etcd::config::{self, Config};
+use hypercloud_etcd::cronjob::{self, ImageChoice, Mode, Name, Named, Volume, Wanted};
+use hypercloud_etcd::error::{Error, ExitCode};
+use hypercloud_etcd::jobs::manifests;
+use hypercloud_etcd::kubeadm::{EtcdPod, Image};
+use hypercloud_etcd::schedule::Schedule;
+
+use super::{CONFIG, Context};
+
+/// Render the configuration as objects of Kubernetes
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hypercloud-etcd render cronjob --registry 192.168.50.90:5000 --node master1 | kubectl apply -f -"
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Cronjob(Box<Cronjob>),
+}
+
+/// Print the CronJob that makes the backups in the cluster
+///
+/// The configuration tells the schedule, the directory, the endpoint and the files of the
+/// connection; where the default file is missing, the defaults of every key count. The image is that
+/// of the etcd on this node.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hypercloud-etcd render cronjob --registry 192.168.50.90:5000 --node master1 | kubectl apply -f -
+  hypercloud-etcd render cronjob --schedule '*/5 * * * *' --volume pvc:etcd-backups --output cronjob.yaml
+  hypercloud-etcd render cronjob --mode native --tool-image 192.168.50.90:5000/hypercloud-etcd:0.1.0")]
+struct Cronjob {
+    /// Who makes the backup: etcdctl of a stock etcd image, or this program in an image of its own
+    #[arg(long, value_name = "MODE", default_value = "etcdctl")]
+    mode: Who,
+    /// The registry that mirrors the etcd image: host[:port][/path], put before its whole name
+    #[arg(long, value_name = "REGISTRY")]
+    registry: Option<String>,
+    /// The etcd image, used as it is (default: that of this node's etcd)
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+    /// Another tag of the etcd image, 3.3 or newer
+    #[arg(long, value_name = "VERSION")]
+    etcd_version: Option<String>,
+    /// The image that holds this program, for --mode native
+    #[arg(long, value_name = "IMAGE")]
+    tool_image: Option<String>,
+    /// The node whose etcd is backed up (default: this one)
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// A crontab line of five fields (default: the configured one)
+    #[arg(long, value_name = "EXPR")]
+    schedule: Option<String>,
+    /// An IANA time zone (default: the configured one)
+    #[arg(long, value_name = "TZ")]
+    timezone: Option<String>,
+    /// Where the backups go: pvc:NAME or hostpath:DIR (default: the node's backup.dir)
+    #[arg(long, value_name = "VOLUME")]
+    volume: Option<String>,
+    /// The name of the CronJob
+    #[arg(long, value_name = "NAME", default_value = "etcd-backup")]
+    name: String,
+    /// Its namespace
+    #[arg(long, value_name = "NAME", default_value = "kube-system")]
+    namespace: String,
+    /// Render it suspended
+    #[arg(long)]
+    suspend: bool,
+    /// Where kubeadm keeps its files
+    #[arg(long, value_name = "DIR", default_value = manifests::KUBERNETES_DIR)]
+    kubernetes_dir: PathBuf,
+    /// Write to this file in place of the standard output
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Who {
+    Etcdctl,
+    Native,
+}
+
+impl Arguments {
+    pub(super) fn run(&self, context: &Context) -> Result<ExitCode, Error> {
+        let What::Cronjob(cronjob) = &self.what;
+        // nothing is written before all of it is known to be right
+        let text = cronjob.render(context)?;
+        match &cronjob.output {
+            Some(path) => replace(path, &text).map_err(|source| Error::Create {
+                path: path.clone(),
+                source,
+            })?,
+            None => context.output.answer(&text)?,
+        }
+        Ok(ExitCode::Done)
+    }
+}
+
+impl Cronjob {
+    fn render(&self, context: &Context) -> Result<String, Error> {
+        let (mut config, toml) = configuration(&context.config)?;
+        config.schedule = self.scheduled(&config, context)?;
+        let etcd = if self.needs_host() {
+            manifests::etcd(&self.kubernetes_dir)?
+        } else {
+            None
+        };
+        let wanted = Wanted {
+            config: &config,
+            mode: self.mode(etcd.as_ref(), toml)?,
+            name: Name::parse(&self.name, Named::CronJob)?,
+            namespace: Name::parse(&self.namespace, Named::Namespace)?,
+            node: self.node(etcd.as_ref())?,
+            volume: self.volume.as_deref().map(Volume::parse).transpose()?,
+            suspend: self.suspend,
+        };
+        Ok(cronjob::render(&wanted)?)
+    }
+
+    fn scheduled(&self, config: &Config, context: &Context) -> Result<Schedule, Error> {
+        let configured = &config.schedule;
+        let expression = self.schedule.as_deref().unwrap_or(configured.text());
+        let zone = self.timezone.as_deref().unwrap_or(configured.timezone());
+        let schedule = Schedule::parse(expression, zone)?;
+        for warning in schedule.warnings(context.now()) {
+            tracing::warn!("{warning}");
+        }
+        Ok(schedule)
+    }
+
+    /// Whether the options leave anything to be learnt from this host.
+    fn needs_host(&self) -> bool {
+        self.node.is_none() || (self.mode == Who::Etcdctl && self.image.is_none())
+    }
+
+    fn mode(&self, etcd: Option<&EtcdPod>, toml: String) -> Result<Mode, Error> {
+        match (self.mode, &self.tool_image) {
+            (Who::Etcdctl, Some(_)) => Err(Error::Usage(
+                "--tool-image says nothing without --mode native".to_owned(),
+            )),
+            (Who::Native, None) => Err(Error::Usage(
+                "--mode native needs --tool-image, the image that holds this program".to_owned(),
+            )),
+            (Who::Native, Some(image)) => {
+                let given = [
+                    ("--registry", self.registry.is_some()),
+                    ("--image", self.image.is_some()),
+                    ("--etcd-version", self.etcd_version.is_some()),
+                ];
+                say_unused(&given, "--mode native");
+                let image = Image::parse(image).map_err(cronjob::Error::from)?;
+                Ok(Mode::Native { image, toml })
+            }
+            (Who::Etcdctl, None) => {
+                if self.image.is_some() {
+                    say_unused(&[("--registry", self.registry.is_some())], "--image");
+                }
+                let choice = ImageChoice {
+                    found: etcd.map(|etcd| &etcd.image),
+                    image: self.image.as_deref(),
+                    registry: self.registry.as_deref(),
+                    version: self.etcd_version.as_deref(),
+                };
+                Ok(Mode::Etcdctl(choice.choose()?))
+            }
+        }
+    }
+
+    fn node(&self, etcd: Option<&EtcdPod>) -> Result<Name, Error> {
+        if let Some(node) = &self.node {
+            return Ok(Name::parse(node, Named::Node)?);
+        }
+        let (name, from) = own_name(etcd, &self.kubernetes_dir);
+        tracing::info!("the node is {name:?}, by {from}");
+        Ok(Name::parse(&name, Named::Node)?)
+    }
+}
+
+/// Says which options another one leaves without a meaning.
+fn say_unused(given: &[(&str, bool)], other: &str) {
+    for (name, _) in given.iter().filter(|(_, is_given)| *is_given) {
+        tracing::warn!("{name} changes nothing, since {other} is given");
+    }
+}
+
+/// The node that this host is, and what says so. kubeadm names the member after the node, and the node
+/// after the host, in small letters.
+fn own_name(etcd: Option<&EtcdPod>, kubernetes_dir: &Path) -> (String, String) {
+    if let Some(name) = etcd.and_then(|etcd| etcd.node.as_ref().or(etcd.name.as_ref())) {
+        let manifest = manifests::etcd_path(kubernetes_dir);
+        return (name.clone(), manifest.display().to_string());
+    }
+    let uname = rustix::system::uname();
+    let name = uname.nodename().to_string_lossy().to_lowercase();
+    (name, "the host's name".to_owned())
+}
+
+/// The configuration and its text; that of an empty file where the default one is missing, so that
+/// this works on a host that makes no backups itself.
+fn configuration(path: &Path) -> Result<(Config, String), Error> {
+    let text = match config::read(path) {
+        Err(config::Error::Missing { .. }) if path == Path::new(CONFIG) => {
+            tracing::warn!("there is no {CONFIG}: every key has its default");
+            "# every key has its default\n".to_owned()
+        }
+        text => text?,
+    };
+    let config = config::parse(path, &text).map_err(|problems| config::Error::Problems {
+        path: path.to_owned(),
+        problems,
+    })?;
+    Ok((config, text))
+}
+
+/// Puts a file in place whole, or leaves what is there. What is no file is written to.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let is_file = fs::symlink_metadata(path).map_or(true, |there| there.is_file());
+    let Some(name) = path.file_name().filter(|_| is_file) else {
+        return File::options()
+            .write(true)
+            .open(path)?
+            .write_all(text.as_bytes());
+    };
+    let mut draft = OsString::from(".");
+    draft.push(name);
+    draft.push(".draft");
+    let draft = path.with_file_name(draft);
+    let written = File::create(&draft).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    let placed = written.and_then(|()| fs::rename(&draft, path));
+    if placed.is_err() {
+        // it may not be there at all
+        let _ = fs::remove_file(&draft);
+    }
+    placed
+}

@@ -1,0 +1,166 @@
+//! The configuration → the `CronJob` that does the same in the cluster.
+//!
+//! Two ways: etcdctl in a stock image of etcd, and this program in an image of its own. Neither
+//! needs a shell, which current etcd images do not have.
+//!
+//! What is given from outside is either refused or stays what it is: no path and no name changes the
+//! structure of the YAML, none becomes a comment, and no `$(` in it is expanded.
+//!
+//! Pure: no file is read, no clock, no cluster.
+
+mod error;
+mod header;
+mod image;
+mod mount;
+mod name;
+mod object;
+mod pod;
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+use serde_saphyr::{DoubleQuoted, LitString, SerializerOptions};
+
+pub use error::Error;
+pub use image::{EtcdImage, ImageChoice};
+pub use mount::Volume;
+pub use name::{Name, Named};
+
+use crate::config::Config;
+use crate::kubeadm::Image;
+use object::{
+    ConfigFile, ConfigMap, CronJob, CronJobSpec, JobSpec, JobTemplate, Labels, Metadata,
+    PodTemplate, because,
+};
+
+/// Where the pod finds its configuration: a place of its own, since the host's may hold other files
+/// that are mounted.
+const CONFIG_DIRECTORY: &str = "/run/hypercloud-etcd";
+
+/// How long a run may take. etcdctl waits for ever on a member that sends nothing.
+const DEADLINE: u32 = 1800;
+
+/// What is to be rendered.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    /// The configuration; its schedule is that of the `CronJob`.
+    pub config: &'a Config,
+    /// Who makes the backup.
+    pub mode: Mode,
+    /// The name of the `CronJob`, and of the `ConfigMap`.
+    pub name: Name,
+    /// Its namespace.
+    pub namespace: Name,
+    /// The node whose etcd is backed up.
+    pub node: Name,
+    /// Where the backups go; `None`: to `backup.dir` of the node.
+    pub volume: Option<Volume>,
+    /// Whether it waits to be resumed before its first run.
+    pub suspend: bool,
+}
+
+/// Who makes the backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// etcdctl, in a stock image of etcd.
+    Etcdctl(EtcdImage),
+    /// This program.
+    Native {
+        /// An image with it.
+        image: Image,
+        /// The text of the configuration.
+        toml: String,
+    },
+}
+
+/// Renders the objects as YAML, to be given to `kubectl apply -f -`.
+///
+/// # Errors
+/// When the configuration asks for something that cannot be done in a pod.
+pub fn render(wanted: &Wanted<'_>) -> Result<String, Error> {
+    let mut text = header::comments(wanted)?;
+    if let Mode::Native { toml, .. } = &wanted.mode {
+        text.push_str(&yaml(&config_map(wanted, toml))?);
+        text.push_str("---\n");
+    }
+    text.push_str(&yaml(&cron_job(wanted)?)?);
+    Ok(text)
+}
+
+fn yaml(object: &impl Serialize) -> Result<String, Error> {
+    let mut options = SerializerOptions::default();
+    // a long argument stays on the line of its own
+    options.prefer_block_scalars = false;
+    Ok(serde_saphyr::to_string_with_options(object, options)?)
+}
+
+fn config_map(wanted: &Wanted<'_>, toml: &str) -> ConfigMap {
+    ConfigMap {
+        api_version: "v1",
+        kind: "ConfigMap",
+        metadata: metadata(wanted),
+        data: ConfigFile {
+            config: LitString(toml.to_owned()),
+        },
+    }
+}
+
+fn cron_job(wanted: &Wanted<'_>) -> Result<CronJob, Error> {
+    let schedule = &wanted.config.schedule;
+    let late = if wanted.config.catch_up {
+        because(
+            3600,
+            "catch_up: a missed run is made up for, the latest one",
+        )
+    } else {
+        because(60, "no catch_up: a run that is a minute late is left out")
+    };
+    Ok(CronJob {
+        api_version: "batch/v1",
+        kind: "CronJob",
+        metadata: metadata(wanted),
+        spec: CronJobSpec {
+            schedule: DoubleQuoted(schedule.text().to_owned()),
+            time_zone: schedule.timezone().to_owned(),
+            suspend: wanted.suspend,
+            concurrency_policy: because("Forbid", "one backup at a time"),
+            starting_deadline_seconds: late,
+            successful_jobs_history_limit: 3,
+            failed_jobs_history_limit: 3,
+            job_template: JobTemplate {
+                metadata: unnamed(wanted),
+                spec: JobSpec {
+                    backoff_limit: 2,
+                    active_deadline_seconds: because(
+                        DEADLINE,
+                        "a transfer that stands still must not hold up the next run",
+                    ),
+                    template: PodTemplate {
+                        metadata: unnamed(wanted),
+                        spec: pod::spec(wanted)?,
+                    },
+                },
+            },
+        },
+    })
+}
+
+fn metadata(wanted: &Wanted<'_>) -> Metadata {
+    Metadata {
+        name: Some(wanted.name.to_string()),
+        namespace: Some(wanted.namespace.to_string()),
+        ..unnamed(wanted)
+    }
+}
+
+fn unnamed(wanted: &Wanted<'_>) -> Metadata {
+    Metadata {
+        name: None,
+        namespace: None,
+        labels: Labels {
+            name: "hypercloud-etcd",
+            instance: wanted.name.to_string(),
+            component: "backup",
+        },
+    }
+}

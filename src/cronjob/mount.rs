@@ -1,0 +1,166 @@
+//! Which directories of the node the pod sees, each in the place that it has on the node.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::object::{VolumeMount, VolumeSource};
+use super::{CONFIG_DIRECTORY, Error, Name, Named, object};
+
+/// Where the backups go, when not to `backup.dir` of the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Volume {
+    /// Another directory of the node.
+    HostPath(PathBuf),
+    /// A persistent volume claim of the namespace.
+    Claim(Name),
+}
+
+impl Volume {
+    /// Reads `pvc:NAME` or `hostpath:DIR`.
+    ///
+    /// # Errors
+    /// [`Error::Volume`] and [`Error::Name`].
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let refused = |reason| Error::Volume {
+            text: text.to_owned(),
+            reason,
+        };
+        match text.split_once(':') {
+            Some(("pvc", name)) => Ok(Self::Claim(Name::parse(name, Named::Claim)?)),
+            Some(("hostpath", path)) => match fault(Path::new(path)) {
+                None => Ok(Self::HostPath(Path::new(path).components().collect())),
+                Some(reason) => Err(refused(reason)),
+            },
+            _ => Err(refused("it is neither pvc:NAME nor hostpath:DIR")),
+        }
+    }
+}
+
+/// What the pod mounts, in the order in which it is rendered.
+#[derive(Debug, Default)]
+pub(super) struct Mounts {
+    pub(super) volumes: Vec<object::Volume>,
+    pub(super) mounts: Vec<VolumeMount>,
+}
+
+impl Mounts {
+    /// The directory of the backups, which can be written to.
+    pub(super) fn backups(&mut self, dir: &Path, volume: Option<&Volume>) -> Result<(), Error> {
+        let dir = mountable(dir)?;
+        let source = match volume {
+            Some(Volume::Claim(name)) => VolumeSource::PersistentVolumeClaim {
+                claim_name: name.to_string(),
+            },
+            Some(Volume::HostPath(path)) => on_node(path, "DirectoryOrCreate"),
+            None => on_node(&dir, "DirectoryOrCreate"),
+        };
+        self.add("backups", source, &dir, false)
+    }
+
+    /// The directories of these files, which can only be read; one that holds another stands for both.
+    pub(super) fn files<'a>(
+        &mut self,
+        files: impl Iterator<Item = &'a PathBuf>,
+    ) -> Result<(), Error> {
+        let mut directories = Vec::new();
+        for file in files {
+            let directory = mountable(file)?.parent().map(mountable).transpose()?;
+            directories.extend(directory);
+        }
+        directories.sort();
+        directories.dedup();
+        let all = directories.clone();
+        directories.retain(|inner| {
+            !all.iter()
+                .any(|outer| inner != outer && inner.starts_with(outer))
+        });
+        for (index, directory) in directories.iter().enumerate() {
+            let name = match index {
+                0 => "pki".to_owned(),
+                _ => format!("pki-{}", index + 1),
+            };
+            self.add(&name, on_node(directory, "Directory"), directory, true)?;
+        }
+        Ok(())
+    }
+
+    /// The configuration, from the `ConfigMap` of this name.
+    pub(super) fn config(&mut self, name: &Name) -> Result<(), Error> {
+        let source = VolumeSource::ConfigMap {
+            name: name.to_string(),
+        };
+        self.add("config", source, Path::new(CONFIG_DIRECTORY), true)
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        source: VolumeSource,
+        at: &Path,
+        read_only: bool,
+    ) -> Result<(), Error> {
+        let mount_path = text(at)?;
+        if self
+            .mounts
+            .iter()
+            .any(|mount| mount.mount_path == mount_path)
+        {
+            return Err(Error::Path {
+                path: at.to_owned(),
+                reason: "the pod needs that directory for two things",
+            });
+        }
+        let name = name.to_owned();
+        self.mounts.push(VolumeMount {
+            name: name.clone(),
+            mount_path,
+            read_only,
+        });
+        self.volumes.push(object::Volume { name, source });
+        Ok(())
+    }
+}
+
+fn on_node(path: &Path, kind: &'static str) -> VolumeSource {
+    VolumeSource::HostPath {
+        path: path.display().to_string(),
+        kind,
+    }
+}
+
+/// A path that can be mounted, without doubled slashes and single dots.
+fn mountable(path: &Path) -> Result<PathBuf, Error> {
+    match fault(path) {
+        None => Ok(path.components().collect()),
+        Some(reason) => Err(Error::Path {
+            path: path.to_owned(),
+            reason,
+        }),
+    }
+}
+
+/// Why Kubernetes or a container runtime would not mount a path.
+fn fault(path: &Path) -> Option<&'static str> {
+    let is = |fault: bool, reason| fault.then_some(reason);
+    let has = |wanted: Component| path.components().any(|part| part == wanted);
+    is(!path.is_absolute(), "the path does not begin with a slash")
+        .or(is(
+            has(Component::ParentDir),
+            "Kubernetes mounts no path with .. in it",
+        ))
+        .or(is(
+            path.parent().is_none(),
+            "it is the whole file system of the node",
+        ))
+        .or(is(
+            path.as_os_str().as_encoded_bytes().contains(&b':'),
+            "Kubernetes mounts no path with a colon in it",
+        ))
+}
+
+/// The path as text, which is all that YAML can hold.
+pub(super) fn text(path: &Path) -> Result<String, Error> {
+    path.to_str().map(str::to_owned).ok_or(Error::Path {
+        path: path.to_owned(),
+        reason: "it is not UTF-8 text",
+    })
+}

@@ -1,0 +1,478 @@
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config;
+use crate::etcd::{Endpoint, Login};
+use crate::kubeadm::Version;
+
+fn config() -> Config {
+    config::parse(Path::new("config.toml"), "").expect("the defaults")
+}
+
+fn etcdctl(image: &str) -> Mode {
+    let choice = ImageChoice {
+        image: Some(image),
+        ..ImageChoice::default()
+    };
+    Mode::Etcdctl(choice.choose().expect("an image"))
+}
+
+fn native(toml: &str) -> Mode {
+    Mode::Native {
+        image: Image::parse("registry.example.net/hypercloud-etcd:0.1.0").expect("an image"),
+        toml: toml.to_owned(),
+    }
+}
+
+fn wanted(config: &Config, mode: Mode) -> Wanted<'_> {
+    let name = |text, named| Name::parse(text, named).expect("a name");
+    Wanted {
+        config,
+        mode,
+        name: name("etcd-backup", Named::CronJob),
+        namespace: name("kube-system", Named::Namespace),
+        node: name("master1", Named::Node),
+        volume: None,
+        suspend: false,
+    }
+}
+
+/// The objects of a rendered text.
+fn objects(text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).expect("YAML")
+}
+
+fn pod(objects: &[Value]) -> &Value {
+    let job = objects.last().expect("a CronJob");
+    &job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+}
+
+/// The arguments as the kubelet gives them: `$(POD_NAME)` is the pod's name, `$$` is `$`.
+fn arguments(pod: &Value) -> Vec<String> {
+    let expanded = |text: &str| {
+        let parts = text
+            .split("$$")
+            .map(|part| part.replace("$(POD_NAME)", "etcd-backup-1-x"));
+        parts.collect::<Vec<_>>().join("$")
+    };
+    let args = pod["containers"][0]["args"].as_array().expect("arguments");
+    args.iter()
+        .map(|text| expanded(text.as_str().expect("text")))
+        .collect()
+}
+
+#[test]
+fn a_name_is_what_the_api_server_accepts() {
+    let long = "a".repeat(64);
+    let table = [
+        (Named::Node, "master1", true),
+        (Named::Node, "master1.example.net", true),
+        (Named::Node, "10", true),
+        (Named::Node, "Master1", false),
+        (Named::Node, "master_1", false),
+        (Named::Node, "-a", false),
+        (Named::Node, "a.", false),
+        (Named::Node, "a..b", false),
+        (Named::Node, "a.-b", false),
+        (Named::Node, "", false),
+        (Named::Node, "a\n", false),
+        (Named::Node, "ä", false),
+        (Named::Node, "$(HOME)", false),
+        (Named::Node, &long, true),
+        (Named::Namespace, "kube-system", true),
+        (Named::Namespace, "a.b", false),
+        (Named::Namespace, &long, false),
+        (Named::CronJob, &long[..52], true),
+        (Named::CronJob, &long[..53], false),
+        (Named::Claim, "etcd.backups", true),
+    ];
+    for (named, text, accepted) in table {
+        assert_eq!(
+            Name::parse(text, named).is_ok(),
+            accepted,
+            "{named}: {text}"
+        );
+    }
+    let hint = Name::parse("Master_1", Named::Node).unwrap_err().hint();
+    assert_eq!(hint, "Did you mean master-1?");
+}
+
+#[test]
+fn the_image_is_the_one_found_unless_something_else_is_said() {
+    let digest = format!("@sha256:{}", "0".repeat(64));
+    let with_digest = format!("registry.k8s.io/etcd:3.5.24-0{digest}");
+    let table: &[(&str, [Option<&str>; 3], &str)] = &[
+        (
+            "k8s.gcr.io/etcd:3.3.10",
+            [None, None, None],
+            "k8s.gcr.io/etcd:3.3.10",
+        ),
+        (
+            "k8s.gcr.io/etcd:3.3.10",
+            [None, Some("192.168.50.90:5000"), None],
+            "192.168.50.90:5000/k8s.gcr.io/etcd:3.3.10",
+        ),
+        // a registry that the image comes from already, and one that was given with a slash
+        (
+            "r:5000/k8s.gcr.io/etcd:3.4.3",
+            [None, Some("r:5000"), None],
+            "r:5000/k8s.gcr.io/etcd:3.4.3",
+        ),
+        (
+            "etcd:3.4.3",
+            [None, Some("r:5000/mirror/"), None],
+            "r:5000/mirror/etcd:3.4.3",
+        ),
+        (
+            "registry.k8s.io/etcd:3.5.6-0",
+            [None, None, Some("3.5.24-0")],
+            "registry.k8s.io/etcd:3.5.24-0",
+        ),
+        // the digest is that of the other version
+        (
+            &with_digest,
+            [None, None, Some("3.6.5-0")],
+            "registry.k8s.io/etcd:3.6.5-0",
+        ),
+        (
+            "registry.k8s.io/etcd:3.5.6-0",
+            [Some("quay.io/coreos/etcd:v3.5.24"), Some("r:5000"), None],
+            "quay.io/coreos/etcd:v3.5.24",
+        ),
+    ];
+    for (found, [image, registry, version], expected) in table {
+        let choice = ImageChoice {
+            found: Some(&Image::parse(found).unwrap()),
+            image: *image,
+            registry: *registry,
+            version: *version,
+        };
+        assert_eq!(
+            choice.choose().unwrap().image.to_string(),
+            *expected,
+            "{found}"
+        );
+    }
+    let unknown = ImageChoice::default().choose().unwrap_err();
+    assert!(unknown.hint().contains("--image"), "{unknown}");
+}
+
+/// The image that stands for this one, with another registry or version.
+fn other(registry: Option<&str>, version: Option<&str>) -> Result<EtcdImage, Error> {
+    let found = Image::parse("k8s.gcr.io/etcd:3.5.6-0").unwrap();
+    let choice = ImageChoice {
+        found: Some(&found),
+        image: None,
+        registry,
+        version,
+    };
+    choice.choose()
+}
+
+#[test]
+fn a_version_that_cannot_be_is_refused() {
+    for version in [
+        "",
+        "3",
+        "3.5",
+        "3.2.32",
+        "2.3.8",
+        "4.0.0",
+        "0.0.0",
+        "latest",
+        "3.5.24 ",
+        "3.5.24\n",
+        "-3.5.1",
+        "3.5.24+k3s1",
+        "3.5.1/x",
+        "3.5.1@sha256",
+        "99999999999.1.1",
+    ] {
+        assert!(other(None, Some(version)).is_err(), "{version}");
+    }
+    for version in ["3.3.0", "3.3.10", "v3.4.3", "3.5.24-0", "3.6.5-0"] {
+        assert!(other(None, Some(version)).is_ok(), "{version}");
+    }
+    let old = Image::parse("k8s.gcr.io/etcd:3.2.24").unwrap();
+    let choice = ImageChoice {
+        found: Some(&old),
+        ..ImageChoice::default()
+    };
+    assert!(matches!(choice.choose(), Err(Error::OldVersion { .. })));
+}
+
+#[test]
+fn a_registry_that_cannot_be_is_refused() {
+    for registry in [
+        "",
+        "/",
+        "mirror",
+        "mirror/path",
+        "http://r:5000",
+        "https://r:5000/",
+        "r:5000:5000",
+        "r:port",
+        "r:5000/Upper",
+        "r:5000/a b",
+        "r:5000\n",
+        "user@r:5000",
+        "r:5000/etcd:3.5.1",
+        "$(HOME):5000",
+    ] {
+        assert!(other(Some(registry), None).is_err(), "{registry}");
+    }
+    for registry in [
+        "r:5000",
+        "localhost",
+        "192.168.50.90:5000",
+        "[::1]:5000",
+        "harbor.example.net/a/b_c",
+    ] {
+        assert!(other(Some(registry), None).is_ok(), "{registry}");
+    }
+    let scheme = other(Some("https://r:5000/"), None).unwrap_err();
+    assert_eq!(scheme.hint(), "Did you mean r:5000?");
+}
+
+#[test]
+fn etcdctl_is_told_its_api_where_it_may_be_older_than_3_4() {
+    let config = config();
+    let digest = format!("etcd@sha256:{}", "0".repeat(64));
+    for (image, expected) in [
+        ("etcd:3.3.10", true),
+        ("etcd:latest", true),
+        (&digest[..], true),
+        ("etcd:3.4.3", false),
+        ("etcd:3.6.5-0", false),
+    ] {
+        let text = render(&wanted(&config, etcdctl(image))).unwrap();
+        let objects = objects(&text);
+        let env = pod(&objects)["containers"][0]["env"].as_array().unwrap();
+        let api = json!({"name": "ETCDCTL_API", "value": "3"});
+        assert_eq!(env.contains(&api), expected, "{image}");
+    }
+    let version = Version {
+        major: 3,
+        minor: 5,
+        patch: 1,
+    };
+    let choice = ImageChoice {
+        image: Some(&digest),
+        version: Some("3.5.1"),
+        ..ImageChoice::default()
+    };
+    assert_eq!(choice.choose().unwrap().version, Some(version));
+}
+
+#[test]
+fn each_directory_is_mounted_once_and_what_lies_in_another_not_at_all() {
+    let mut config = config();
+    config.etcd.login = Some(Login {
+        username: "backup".to_owned(),
+        password_file: "/etc/hypercloud-etcd/password".into(),
+    });
+    config.etcd.ca_file = "/etc/kubernetes/pki-etcd/ca.crt".into();
+    let text = render(&wanted(&config, native(""))).unwrap();
+    let objects = objects(&text);
+    let mounts: Vec<_> = pod(&objects)["containers"][0]["volumeMounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mount| {
+            (
+                mount["mountPath"].as_str().unwrap(),
+                mount["readOnly"] == true,
+            )
+        })
+        .collect();
+    let expected = [
+        ("/mnt/backup", false),
+        ("/etc/hypercloud-etcd", true),
+        ("/etc/kubernetes/pki", true),
+        ("/etc/kubernetes/pki-etcd", true),
+        (CONFIG_DIRECTORY, true),
+    ];
+    assert_eq!(mounts, expected);
+}
+
+#[test]
+fn a_path_that_no_pod_can_have_is_refused() {
+    let refused = |change: fn(&mut Config)| {
+        let mut config = config();
+        change(&mut config);
+        let result = render(&wanted(&config, etcdctl("etcd:3.5.1")));
+        assert!(matches!(result, Err(Error::Path { .. })), "{result:?}");
+    };
+    refused(|config| config.backup.dir = "/".into());
+    refused(|config| config.backup.dir = "/mnt/../etc".into());
+    refused(|config| config.backup.dir = "/mnt/a:b".into());
+    refused(|config| config.backup.dir = "/etc/kubernetes/pki/etcd".into());
+    refused(|config| config.etcd.key_file = "/key.pem".into());
+    refused(|config| config.etcd.key_file = "/etc/a:b/key.pem".into());
+    for volume in [
+        "",
+        "pvc",
+        "pvc:",
+        "pvc:A_",
+        "hostpath:",
+        "hostpath:a",
+        "hostpath:/",
+        "hostpath:/a/..",
+        "nfs:/a",
+    ] {
+        assert!(Volume::parse(volume).is_err(), "{volume}");
+    }
+    let expected = Volume::HostPath("/srv/backup".into());
+    assert_eq!(Volume::parse("hostpath:/srv//./backup/").unwrap(), expected);
+}
+
+#[test]
+fn without_tls_no_key_is_mounted_or_named() {
+    let mut config = config();
+    config.etcd.endpoints = vec![Endpoint::parse("http://127.0.0.1:2379").unwrap()];
+    let text = render(&wanted(&config, etcdctl("etcd:3.5.1"))).unwrap();
+    assert!(!text.contains("pki") || !text.contains("--key"), "{text}");
+    assert_eq!(pod(&objects(&text))["volumes"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn etcdctl_asks_the_member_of_the_node_and_never_learns_a_password() {
+    let mut config = config();
+    let endpoints = ["https://10.0.0.1:2379", "https://[::1]:2379"];
+    config.etcd.endpoints = endpoints.map(|url| Endpoint::parse(url).unwrap()).to_vec();
+    config.etcd.connect_timeout = std::time::Duration::from_millis(1500);
+    let text = render(&wanted(&config, etcdctl("etcd:3.5.1"))).unwrap();
+    let args = arguments(pod(&objects(&text)));
+    assert!(
+        args.contains(&"--endpoints=https://[::1]:2379".to_owned()),
+        "{args:?}"
+    );
+    assert!(
+        args.contains(&"--dial-timeout=1500ms".to_owned()),
+        "{args:?}"
+    );
+    config.etcd.login = Some(Login {
+        username: "backup".to_owned(),
+        password_file: "/etc/hypercloud-etcd/password".into(),
+    });
+    let refused = render(&wanted(&config, etcdctl("etcd:3.5.1"))).unwrap_err();
+    assert!(refused.hint().contains("--mode native"), "{refused}");
+}
+
+#[test]
+fn a_claim_is_reached_through_the_scheduler_and_a_directory_past_it() {
+    let config = config();
+    let mut wanted = wanted(&config, etcdctl("etcd:3.5.1"));
+    let text = render(&wanted).unwrap();
+    assert_eq!(pod(&objects(&text))["nodeName"], "master1");
+    wanted.volume = Some(Volume::parse("pvc:etcd-backups").unwrap());
+    let text = render(&wanted).unwrap();
+    let objects = objects(&text);
+    let pod = pod(&objects);
+    assert_eq!(pod["nodeName"], Value::Null);
+    let terms = &pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        ["nodeSelectorTerms"];
+    let field = json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["master1"]}]}]);
+    assert_eq!(*terms, field);
+    assert_eq!(
+        pod["volumes"][0]["persistentVolumeClaim"]["claimName"],
+        "etcd-backups"
+    );
+}
+
+#[test]
+fn names_that_yaml_could_take_for_something_else_stay_names() {
+    let config = config();
+    for name in [
+        "on",
+        "y",
+        "no",
+        "null",
+        "true",
+        "1e3",
+        "0x1f",
+        "010",
+        "1.5",
+        "0b1",
+        "2012-12-12",
+    ] {
+        let name = Name::parse(name, Named::Node).unwrap();
+        let wanted = Wanted {
+            node: name.clone(),
+            ..wanted(&config, etcdctl("etcd:3.5.1"))
+        };
+        let text = render(&wanted).unwrap();
+        assert_eq!(pod(&objects(&text))["nodeName"], name.as_str());
+        assert!(text.contains(&format!("nodeName: \"{name}\" #")), "{name}");
+    }
+}
+
+/// A value with nothing left of it but its shape.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(shape).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| (key.clone(), shape(value)))
+            .collect(),
+        Value::String(_) => json!(""),
+        other => other.clone(),
+    }
+}
+
+/// Names of files and directories that somebody chose to break something with.
+fn hostile() -> impl Strategy<Value = String> {
+    let signs = "[ -~\\n\\r\\t\u{85}\u{a0}\u{2028}\u{feff}\u{1f600}]{0,24}";
+    let bait = prop_oneof![
+        Just("\n      - name: evil".to_owned()),
+        Just("$(POD_NAME)".to_owned()),
+        Just("$$(POD_NAME)$".to_owned()),
+        Just("\"'# ---\n...\n--- ".to_owned()),
+        Just("*a &b !c %d @e `f {g} [h] | > ?".to_owned()),
+        signs,
+        any::<String>(),
+    ];
+    let is_name =
+        |text: &String| !text.contains(['/', ':', '\0']) && !matches!(&text[..], "" | "." | "..");
+    bait.prop_filter("the name of a file that can be mounted", is_name)
+}
+
+proptest! {
+    #[test]
+    fn no_path_changes_the_structure_and_each_arrives_as_it_is(
+        dir in hostile(), keys in hostile(), file in hostile(), source in hostile(), toml in any::<String>(),
+    ) {
+        let mut config = config();
+        config.backup.dir = Path::new("/mnt").join(&dir);
+        config.etcd.ca_file = Path::new("/etc/keys").join(&keys).join(&file);
+        config.etcd.cert_file = config.etcd.ca_file.clone();
+        config.etcd.key_file = config.etcd.ca_file.clone();
+        let volume = Some(Volume::HostPath(Path::new("/srv").join(&source)));
+        let plain = self::config();
+        for mode in [etcdctl("etcd:3.3.10"), native(&toml)] {
+            let count = |text: &str| text.lines().take_while(|line| line.starts_with('#')).count();
+            let wanted = Wanted { volume: volume.clone(), ..wanted(&config, mode.clone()) };
+            let text = render(&wanted).unwrap();
+            let expected = render(&Wanted { volume: None, ..self::wanted(&plain, mode.clone()) }).unwrap();
+            prop_assert_eq!(count(&text), count(&expected));
+            let objects = objects(&text);
+            let pod = pod(&objects);
+            prop_assert_eq!(&pod["containers"][0]["volumeMounts"][0]["mountPath"], &json!(config.backup.dir));
+            prop_assert_eq!(&pod["volumes"][0]["hostPath"]["path"], &json!(Path::new("/srv").join(&source)));
+            if let Mode::Etcdctl(_) = mode {
+                prop_assert_eq!(shape(&json!(objects)), shape(&json!(self::objects(&expected))));
+                let args = arguments(pod);
+                prop_assert_eq!(&args[3], &format!("--key={}", config.etcd.key_file.display()));
+                prop_assert_eq!(args.last().unwrap(), &format!("{}/etcd-backup-1-x.db", config.backup.dir.display()));
+            } else {
+                prop_assert_eq!(&objects[0]["data"], &json!({"config.toml": toml}));
+                let pki: Vec<PathBuf> = pod["volumes"].as_array().unwrap().iter()
+                    .filter_map(|volume| volume["hostPath"]["path"].as_str().map(PathBuf::from)).collect();
+                prop_assert!(pki.contains(&Path::new("/etc/keys").join(&keys)), "{:?}", pki);
+            }
+        }
+    }
+}
