@@ -387,7 +387,8 @@ fn backups_of_one_second_are_both_kept() {
 fn a_clock_that_was_set_back_overwrites_nothing() {
     let host = Host::new();
     let server = Fake::start(&host.pki, &golden("3.5.30"), Script::Faithful);
-    host.configure(&[server.endpoint()]);
+    let all = "[retention]\nkeep_last = 1000";
+    host.configure_as(&[server.endpoint()], &host.pki.client, all);
     let first = id(&host.run(&["backup", "--json"]).expect_success());
     let names = |id: &str| [format!("etcd-{id}.db"), format!("etcd-{id}.json")];
     let [data, manifest] = names(&first).map(|name| host.backups.join(name));
@@ -466,4 +467,45 @@ fn files_of_others_survive_everything() {
     // and none of them is taken for a backup
     assert_eq!(listed(&kept.host).len(), 3);
     kept.assert_still_proven();
+}
+
+#[test]
+fn a_disk_that_is_not_mounted_gets_no_backup_where_a_mount_is_required() {
+    // the mount point of the disk: a directory of the root file system
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    let is_on_root = |path: &&str| device(Path::new(path)) == device(Path::new("/"));
+    let place = ["/tmp", "/var/tmp", "/"].into_iter().find(is_on_root);
+    let point = TempDir::with_prefix_in("hce-mount-", place.unwrap()).unwrap();
+    let mut host = Host::new();
+    host.backups = point.path().to_owned();
+    let server = Fake::start(&host.pki, &golden("3.5.30"), Script::Faithful);
+    host.configure(&[server.endpoint()]);
+    let advice = host.run(&["check", "--offline"]).expect_success();
+    assert!(
+        advice.stdout.contains("set backup.require_mount = true"),
+        "{advice}"
+    );
+
+    let text = fs::read_to_string(&host.config).unwrap();
+    let text = text.replace("[backup]", "[backup]\nrequire_mount = true");
+    fs::write(&host.config, text).unwrap();
+    let output = host.run(&["backup"]).expect_code(73);
+    assert!(
+        output.stderr.contains("it is on the root file system"),
+        "{output}"
+    );
+    assert!(output.stderr.contains("hint: Mount the disk"), "{output}");
+    assert!(host.files().is_empty(), "{:?}", host.files());
+    let check = host.run(&["check"]).expect_code(73);
+    assert!(
+        check.stdout.contains("FAILED   backup.require_mount"),
+        "{check}"
+    );
+
+    let mount = Mount::tmpfs(&host.backups, "80m");
+    host.run(&["backup"]).expect_success();
+    let check = host.run(&["check"]).expect_success();
+    assert!(!check.stdout.contains("require_mount"), "{check}");
+    drop(mount);
+    assert!(host.files().is_empty(), "{:?}", host.files());
 }

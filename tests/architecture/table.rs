@@ -16,7 +16,11 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("datadir", &["sha256", "snapshot"]),
     ("recovery", &["store"]),
     ("report", &["schedule", "certificate", "store", "catalog"]),
-    ("config", &["schedule", "store", "etcd", "pki", "report"]),
+    ("retention", &["catalog"]),
+    (
+        "config",
+        &["schedule", "store", "etcd", "pki", "report", "retention"],
+    ),
     ("cronjob", &["etcd", "kubeadm", "config"]),
     (
         "error",
@@ -47,6 +51,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "catalog",
             "datadir",
             "report",
+            "retention",
             "config",
             "error",
         ],
