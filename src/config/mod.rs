@@ -340,6 +340,7 @@ fn compose(path: &Path, file: file::File, schedule: Schedule, warnings: Vec<Prob
         backup: store::Settings {
             dir: file.backup.dir,
             reserve: file.backup.reserve,
+            require_mount: file.backup.require_mount,
         },
         pki: pki::Settings {
             files: file.pki.files,
