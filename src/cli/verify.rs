@@ -79,7 +79,7 @@ impl Arguments {
         let mut is_told = false;
         for id in ids {
             context.output.step(&format!("proving {id}"));
-            let proven = prove_again(&config, &id, &|| true, context.now())?;
+            let proven = prove_again(&config, &id, None, context.now())?;
             // none: it was removed in the meantime
             let Some(proven) = proven else { continue };
             if let Some(error) = proven.unrecorded.filter(|_| !is_told) {

@@ -47,6 +47,7 @@ pub(super) struct Etcd {
 pub(super) struct Backup {
     pub(super) dir: PathBuf,
     pub(super) reserve: u64,
+    pub(super) require_mount: bool,
     pub(super) reverify: Option<String>,
 }
 
@@ -185,6 +186,9 @@ pub(super) const KEYS: &[Key] = &[
         "The directory that holds the backups."),
     key!(backup.reserve, SIZE, "1GiB",
         "A backup that would leave less free space than this is refused."),
+    key!(backup.require_mount, FLAG, false,
+        "Whether no backup is made while backup.dir is on the root file system, as the mount point \
+         of a disk is that is not mounted."),
     key!(backup.reverify, REVERIFY, "0 3 * * 0",
         "When the daemon proves the stored backups again: a crontab line in the schedule's zone, or \
          \"off\"."),

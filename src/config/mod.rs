@@ -19,7 +19,7 @@ mod syntax;
 mod tests;
 mod value;
 
-pub use installed::{INSTALLED, Value, filled_in, masked};
+pub use installed::{INSTALLED, PACKAGED, Value, filled_in, masked};
 pub use problem::{Problem, Severity};
 
 use crate::retention::Policy;
@@ -354,6 +354,7 @@ fn compose(
         backup: store::Settings {
             dir: file.backup.dir,
             reserve: file.backup.reserve,
+            require_mount: file.backup.require_mount,
         },
         reverify,
         anomaly: anomaly::Settings {

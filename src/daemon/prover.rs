@@ -109,7 +109,7 @@ impl Prover {
                 goes_on
             };
             let proven = if pace.go_on(Duration::ZERO) {
-                reverify::prove_again(&config, &id, &go_on, now)
+                reverify::prove_again(&config, &id, Some(&go_on), now)
             } else {
                 Ok(None)
             };

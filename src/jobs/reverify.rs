@@ -32,15 +32,15 @@ pub fn proven_before(config: &Config, time: Timestamp) -> Result<Vec<BackupId>, 
     Ok(backups.into_iter().map(|backup| backup.id).collect())
 }
 
-/// Proves a backup again, for as long as `go_on` says so; it is asked every few megabytes. `None`:
-/// it was stopped, or there is no such backup any more.
+/// Proves a backup again, without a hurry and for as long as `go_on` says so, where there is one.
+/// `None`: it was stopped, or there is no such backup any more.
 ///
 /// # Errors
 /// Where this process cannot do the work, not where the backup is bad.
 pub fn prove_again(
     config: &Config,
     id: &BackupId,
-    go_on: &dyn Fn() -> bool,
+    go_on: Option<&dyn Fn() -> bool>,
     now: Timestamp,
 ) -> Result<Option<Proven>, Error> {
     let directory = Directory::open(&config.backup.dir)?;

@@ -61,27 +61,32 @@ pub struct Report {
     pub verification: Vec<Step>,
 }
 
-/// Proves one backup of the catalog; a file that cannot be read counts against it. `None`: `go_on`,
-/// which is asked every few megabytes, has said no.
+/// Proves one backup of the catalog; a file that cannot be read counts against it. With
+/// `go_on` it does not hurry, and asks that every few megabytes; `None`: the answer was no.
 ///
 /// # Errors
 /// Where this process cannot do the work, not where the backup is bad.
 pub fn verify(
     config: &Config,
     manifest: &Manifest,
-    go_on: &dyn Fn() -> bool,
+    go_on: Option<&dyn Fn() -> bool>,
 ) -> Result<Option<Verdict>, Error> {
     let directory = Directory::open(&config.backup.dir)?;
     let (mut found, mut size) = (Vec::new(), 0);
     let snapshot;
     match Catalog::of(&directory).data(manifest) {
         Ok(file) => {
-            let digests = snapshot::digest_while(&file, go_on);
-            match digests {
+            match read_while(&file, go_on) {
                 Ok(None) => return Ok(None),
-                Ok(Some(digests)) => {
+                Ok(Some((_, Err(snapshot::Damage::Read(source))))) => {
+                    // the bytes were read just now: it is this process that lacks something
+                    return Err(Error::Read {
+                        path: manifest.file.clone().into(),
+                        source,
+                    });
+                }
+                Ok(Some((digests, inspection))) => {
                     size = digests.length;
-                    let inspection = inspect_database(&file, size, Path::new(&manifest.file))?;
                     let result;
                     (result, found) = against_manifest(manifest, &digests, inspection);
                     snapshot = Some(result);
@@ -226,27 +231,29 @@ fn read(
     file: &File,
     path: &Path,
 ) -> Result<(Digests, Result<Inspection, snapshot::Damage>), Error> {
-    let digests = snapshot::digest(file).map_err(|source| Error::Read {
+    snapshot::examine(file, &scratch).map_err(|source| Error::Read {
         path: path.into(),
         source,
-    })?;
-    let inspection = inspect_database(file, digests.length, path)?;
-    Ok((digests, inspection))
+    })
 }
 
-/// Walks a file; that it cannot be read is not said against what is in it.
-fn inspect_database(
+/// The same, one after the other where it may be stopped. `None`: it was.
+fn read_while(
     file: &File,
-    length: u64,
-    path: &Path,
-) -> Result<Result<Inspection, snapshot::Damage>, Error> {
-    match Inspection::walk(file, length, &scratch) {
-        Err(snapshot::Damage::Read(source)) => Err(Error::Read {
-            path: path.into(),
-            source,
-        }),
-        other => Ok(other),
+    go_on: Option<&dyn Fn() -> bool>,
+) -> io::Result<Option<(Digests, Result<Inspection, snapshot::Damage>)>> {
+    if go_on.is_none()
+        && let Ok(examined) = snapshot::examine(file, &scratch)
+    {
+        return Ok(Some(examined));
     }
+    // one after the other, too, to learn whether it is the file that cannot be read
+    let go_on = go_on.unwrap_or(&|| true);
+    let Some(digests) = snapshot::digest_while(file, go_on)? else {
+        return Ok(None);
+    };
+    let inspection = Inspection::walk(file, digests.length, &scratch);
+    Ok(Some((digests, inspection)))
 }
 
 /// Checking must work where nothing can be written beside the file.

@@ -4,14 +4,11 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
-use sha2::Digest as _;
 
-use super::Sha256;
 use super::trailer::{Digests, Hasher};
 
 /// A snapshot on its way in.
@@ -59,9 +56,7 @@ impl Spool {
     }
 }
 
-/// Bytes that are read at once.
-const BUFFER: usize = 1 << 20;
-/// Bytes after which whoever waits is asked.
+/// Bytes after which whoever wants to stop is asked.
 const STEP: u64 = 4 << 20;
 
 /// Reads a file once and hashes it.
@@ -69,9 +64,8 @@ const STEP: u64 = 4 << 20;
 /// # Errors
 /// The system's.
 pub fn digest(file: &File) -> io::Result<Digests> {
-    let mut hasher = Hasher::default();
-    read(file, 0..u64::MAX, &mut |bytes| hasher.update(bytes))?;
-    Ok(hasher.finish())
+    let digests = digest_while(file, &|| true)?;
+    digests.ok_or_else(|| io::ErrorKind::Interrupted.into())
 }
 
 /// The same, as long as `go_on` says so; it is asked every few megabytes. `None`: it was stopped.
@@ -79,53 +73,27 @@ pub fn digest(file: &File) -> io::Result<Digests> {
 /// # Errors
 /// The system's.
 pub fn digest_while(file: &File, go_on: &dyn Fn() -> bool) -> io::Result<Option<Digests>> {
-    let (mut hasher, mut offset) = (Hasher::default(), 0);
+    let mut hasher = Hasher::default();
+    // stays in the processor's own memory until it is hashed
+    let mut buffer = vec![0; 128 << 10];
+    let (mut offset, mut asked) = (0, 0);
     loop {
-        let step = offset..offset + STEP;
-        if read(file, step, &mut |bytes| hasher.update(bytes))? < STEP {
-            return Ok(Some(hasher.finish()));
-        }
-        offset += STEP;
-        if !go_on() {
-            return Ok(None);
-        }
-    }
-}
-
-/// The digest of parts of files, one after the other.
-///
-/// # Errors
-/// The system's; also where a file ends before its part does.
-pub fn digest_of<'f>(
-    parts: impl IntoIterator<Item = (&'f File, Range<u64>)>,
-) -> io::Result<Sha256> {
-    let mut hasher = sha2::Sha256::new();
-    for (file, range) in parts {
-        let expected = range.end - range.start;
-        if read(file, range, &mut |bytes| hasher.update(bytes))? != expected {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(Sha256::from(hasher))
-}
-
-/// Reads a part of a file, as far as there is any; how many bytes that were.
-fn read(file: &File, range: Range<u64>, take: &mut dyn FnMut(&[u8])) -> io::Result<u64> {
-    let mut buffer = vec![0; BUFFER];
-    let mut offset = range.start;
-    while offset < range.end {
-        let left = usize::try_from(range.end - offset).unwrap_or(BUFFER);
-        match file.read_at(&mut buffer[..left.min(BUFFER)], offset) {
-            Ok(0) => break,
+        match file.read_at(&mut buffer, offset) {
+            Ok(0) => return Ok(Some(hasher.finish())),
             Ok(read) => {
-                take(&buffer[..read]);
+                hasher.update(&buffer[..read]);
                 offset += read as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+        if offset - asked >= STEP {
+            asked = offset;
+            if !go_on() {
+                return Ok(None);
+            }
+        }
     }
-    Ok(offset - range.start)
 }
 
 /// Tells the system that the file's pages will not be read again soon, so that a backup does not
