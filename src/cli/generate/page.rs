@@ -100,6 +100,9 @@ fn of_command(command: &Command, parent: Option<&str>, pages: &mut Vec<(String, 
     pages.push((format!("{name}.1"), page));
 }
 
+/// Characters of a default that stand beside its key.
+const LONGEST: usize = 72;
+
 /// hypercloud-etcd.toml(5), from the same table that reads the file.
 fn of_configuration() -> String {
     let mut page = title("hypercloud-etcd.toml", "5");
@@ -118,18 +121,21 @@ fn of_configuration() -> String {
             let _ = writeln!(page, ".SS [{}]", roff(key.table));
             table = key.table;
         }
-        let default = key.default.map_or_else(
-            || "no default".to_owned(),
-            |default| format!("default {default}"),
-        );
+        // a long list has no room in the heading
+        let (heading, below) = match key.default {
+            None => ("; no default".to_owned(), String::new()),
+            Some(long) if long.len() > LONGEST => (String::new(), format!(" Default: {long}.")),
+            Some(default) => (format!("; default {default}"), String::new()),
+        };
         let _ = write!(
             page,
-            ".TP\n\\fB{}\\fR ({}; {})\n{} Accepted: {}.\n",
+            ".TP\n\\fB{}\\fR ({}{})\n{} Accepted: {}.{}\n",
             roff(key.name),
             roff(key.kind),
-            roff(&default),
+            roff(&heading),
             roff(key.meaning),
-            roff(key.accepts)
+            roff(key.accepts),
+            roff(&below)
         );
     }
     let _ = write!(page, ".SH EXAMPLES\n{}", as_it_is(EXAMPLE));
