@@ -5,6 +5,7 @@ mod check;
 mod daemon;
 mod diff;
 mod generate;
+mod in_place;
 mod init;
 mod list;
 mod log;
@@ -76,7 +77,7 @@ enum Command {
     List(list::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
-    Restore(restore::Arguments),
+    Restore(Box<restore::Arguments>),
     Pin(pin::Pin),
     Unpin(pin::Unpin),
     Status(status::Arguments),

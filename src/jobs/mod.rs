@@ -1,6 +1,7 @@
 //! The verbs: each reads top to bottom as what it does.
 
 pub mod backup;
+pub mod in_place;
 pub mod init;
 mod live;
 pub mod look;

@@ -8,8 +8,11 @@ pub(crate) mod command;
 pub(crate) mod etcd;
 pub(crate) mod fake;
 pub(crate) mod kept;
+pub(crate) mod kubelet;
 pub(crate) mod mount;
+pub(crate) mod node;
 pub(crate) mod pki;
+pub(crate) mod readme;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -14,8 +14,7 @@ fn journal_of(places: Places) -> Journal {
         initial_cluster: "control-plane-1=https://10.0.0.1:2380".into(),
         initial_cluster_token: "token".into(),
         bump_revision: 1_000_000_000,
-        clear_alarms: false,
-        skip_hash_check: false,
+        options: Options::default(),
     };
     let expected = Expected {
         endpoint: "https://127.0.0.1:2379".into(),
@@ -27,7 +26,7 @@ fn journal_of(places: Places) -> Journal {
     let mut journal = Journal::new(ID.into(), goal, places, expected);
     journal.pods.push(Pod {
         file: "etcd.yaml".into(),
-        commands: vec![vec!["etcd".into(), "--name=control-plane-1".into()]],
+        commands: vec![Sha256::of(b"etcd")],
         etcd: true,
     });
     journal
@@ -127,9 +126,11 @@ fn the_way_back_undoes_what_was_begun_and_leaves_alone_what_was_not() {
         let steps = journal.to_do();
         assert_eq!(steps.last(), Some(&Step::Discard));
         assert_eq!(stopped, done > 0);
-        assert_eq!(steps.contains(&Step::Park), stopped, "{done}");
+        assert_eq!(steps.contains(&Step::StartEtcd), stopped, "{done}");
         let is_moved = journal.begun(Way::Forward).contains(&Step::SetAside);
-        assert_eq!(steps.contains(&Step::TakeBack), is_moved, "{done}");
+        for step in [Step::Park, Step::Stop, Step::TakeBack] {
+            assert_eq!(steps.contains(&step), is_moved, "{done}: {step}");
+        }
         // interrupted on the way back, the same way is gone on
         for _ in 0..steps.len() {
             let to_do = journal.to_do();
