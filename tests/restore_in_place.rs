@@ -170,6 +170,33 @@ fn a_node_of_every_version_is_restored_and_returned() {
 }
 
 #[test]
+fn nobody_is_returned_to_data_that_was_removed() {
+    let Some(story) = Story::newest() else { return };
+    let node = &story.node;
+    node.restore(&["latest", "--in-place", "--yes"])
+        .expect_success();
+    fs::remove_dir_all(node.place("aside")).unwrap();
+    let refused = node.restore(&["--rollback", "--yes"]).expect_code(73);
+    assert!(
+        refused.stderr.contains("there is no data from before"),
+        "{refused}"
+    );
+    node.await_all();
+    assert_eq!(node.keys(), story.backup);
+    // by another name of the same directory
+    let link = node.host.directory().join("kubernetes");
+    std::os::unix::fs::symlink(".", &link).unwrap();
+    let over = [
+        "restore",
+        "--resume",
+        "--kubernetes-dir",
+        link.to_str().unwrap(),
+    ];
+    let over = node.host.run(&over).expect_code(64);
+    assert!(over.stderr.contains("is finished"), "{over}");
+}
+
+#[test]
 fn a_plan_changes_nothing_and_the_restore_does_what_it_says() {
     let Some(story) = Story::newest() else { return };
     let node = &story.node;

@@ -23,7 +23,7 @@ pub(super) fn recovery_code(error: &recovery::Error) -> ExitCode {
         E::Journal { source, .. } => io_code(source, ExitCode::Io),
         E::Damaged { .. } => ExitCode::Io,
         E::Unfit { .. } => ExitCode::Config,
-        E::InTheWay { .. } => ExitCode::CannotCreate,
+        E::InTheWay { .. } | E::NoOldData { .. } => ExitCode::CannotCreate,
         E::Silent { .. } => ExitCode::Unavailable,
         E::StillServing { .. }
         | E::OtherHost { .. }

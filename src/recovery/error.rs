@@ -48,6 +48,12 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// There is nothing to return to.
+    #[error("there is no data from before the restore in {}", path.display())]
+    NoOldData {
+        /// Where it would be.
+        path: PathBuf,
+    },
     /// This host's etcd is not one that can be exchanged.
     #[error("the etcd of this host cannot be restored in place: {why}")]
     Unfit {
@@ -152,6 +158,9 @@ impl Error {
             }
             Error::Finished { way: Way::Back, .. } => {
                 "See the backups with: hypercloud-etcd list".into()
+            }
+            Error::NoOldData { .. } => {
+                "It was removed, or there was none. Restore another backup: hypercloud-etcd list".into()
             }
             Error::Damaged { path, .. } => format!(
                 "See what is where with: cat {}; its fields `places` and `steps` say what was moved.",

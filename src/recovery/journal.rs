@@ -193,13 +193,23 @@ impl Journal {
         self.begun(Way::Forward).contains(&Step::Park)
     }
 
-    /// Turns to the way back.
+    /// Turns to the way back. `is_aside`: whether there is data that was set aside.
     ///
     /// # Errors
-    /// [`Error::Finished`], where that was gone to its end.
-    pub fn turn_back(&mut self) -> Result<(), Error> {
+    /// [`Error::Finished`], where that was gone to its end; [`Error::NoOldData`], where the new data
+    /// is in place and there is no other to return to.
+    pub fn turn_back(&mut self, is_aside: bool) -> Result<(), Error> {
         if self.way == Way::Back && self.finished {
             return Err(self.over());
+        }
+        let is_done = |step| {
+            let mut records = self.steps.iter();
+            records.any(|record| (record.step, record.ended.is_some()) == (step, true))
+        };
+        if self.way == Way::Forward && is_done(Step::SwapIn) && !is_aside {
+            return Err(Error::NoOldData {
+                path: self.places.aside.clone(),
+            });
         }
         self.way = Way::Back;
         self.finished = false;
@@ -251,9 +261,11 @@ impl JournalFile {
     /// The journal of a host, below its Kubernetes directory.
     #[must_use]
     pub fn of(kubernetes: &Path) -> Self {
+        // the journal has its paths as they are without links, by whatever name it is found
+        let kubernetes = fs::canonicalize(kubernetes).unwrap_or_else(|_| kubernetes.into());
         JournalFile {
-            kubernetes: kubernetes.into(),
             directory: kubernetes.join(DIRECTORY),
+            kubernetes,
         }
     }
 

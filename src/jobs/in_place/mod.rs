@@ -136,9 +136,10 @@ pub async fn begin(config: &Config, plan: &Plan, run: &Run<'_>) -> Result<Journa
     let file = JournalFile::of(plan.places.kubernetes());
     make_private(file.directory())?;
     let _locks = Locks::take(config, &file, (run.clock)())?;
-    file.make_room()?;
     let mut journal = plan.journal();
+    file.last()?;
     host::require_room(&journal)?;
+    file.make_room()?;
     make_private(&journal.places.parked)?;
     file.write(&journal)?;
     go(config, &file, &mut journal, run).await?;
@@ -164,7 +165,7 @@ pub async fn resume(config: &Config, kubernetes: &Path, run: &Run<'_>) -> Result
 /// Those of [`resume`].
 pub async fn rollback(config: &Config, kubernetes: &Path, run: &Run<'_>) -> Result<Journal, Error> {
     let (file, _locks, mut journal) = take_up(config, kubernetes, run)?;
-    journal.turn_back()?;
+    journal.turn_back(journal.places.aside.symlink_metadata().is_ok())?;
     file.write(&journal)?;
     go(config, &file, &mut journal, run).await?;
     Ok(journal)
@@ -230,7 +231,7 @@ fn stopped(
     journal.end(now, Err(error.in_a_line()));
     let is_over = step == Step::Build && perform::discard(journal).is_ok();
     if is_over {
-        journal.turn_back()?;
+        journal.turn_back(true)?;
         journal.finished = true;
     }
     file.write(journal)?;
