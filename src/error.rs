@@ -219,7 +219,7 @@ impl Error {
             Error::MixedClusters(_) => "Name only members of one cluster in etcd.endpoints.",
             Error::Members(failures) => return failures.iter().find_map(Error::hint),
             Error::Space { .. } => {
-                "Free some space or move backup.dir to a larger file system; no backup was removed to make room."
+                "Free some space or move backup.dir to a larger file system; no backup that the policy keeps is removed to make room."
             }
             Error::Spool { source, .. } | Error::Catalog(catalog::Error::Write { source, .. })
                 if is_full(Errno::from_io_error(source)) =>

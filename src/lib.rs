@@ -8,16 +8,17 @@
 //! ```text
 //!               the command line ▸ jobs ◂ daemon ◂ schedule
 //!                                   │
-//!        etcd ▸ snapshot ▸ store ▸ catalog ▸ report
+//!        etcd ▸ snapshot ▸ store ▸ catalog ▸ retention ▸ report
 //!                   │        ▲
 //!                datadir     pki
 //! ```
 //!
 //! A backup is taken from a member ([`etcd`]), received, hashed and walked ([`snapshot`]), published
-//! in a directory ([`store`]) beside the CA of its time ([`pki`]), and recorded ([`catalog`]); how all
-//! that stands is told by [`report`]. The way back leads from a proven snapshot to a data directory
-//! that a member starts from ([`datadir`]). What the host itself says about its etcd is read by
-//! [`kubeadm`]. Nouns are modules here; verbs live in [`jobs`], one file each.
+//! in a directory ([`store`]) beside the CA of its time ([`pki`]), and recorded ([`catalog`]). How long
+//! it stays is decided by [`retention`]; how all that stands is told by [`report`]. The way back leads
+//! from a proven snapshot to a data directory that a member starts from ([`datadir`]). What the host
+//! itself says about its etcd is read by [`kubeadm`]. Nouns are modules here; verbs live in [`jobs`],
+//! one file each.
 //!
 //! The modules below stand in the order in which they may import one another, lowest first: none
 //! imports one that comes after it. [`config`] stands above those whose settings it composes, so no
@@ -41,6 +42,7 @@ pub mod catalog;
 pub mod datadir;
 pub mod recovery;
 pub mod report;
+pub mod retention;
 
 // what the operator wants, and what can go wrong
 pub mod config;

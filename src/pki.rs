@@ -4,7 +4,7 @@
 //! A file is copied when its copy is missing, appears whole or not at all, and is never overwritten:
 //! a new CA has a new directory, and a file that changed under the same CA (a key that was encoded
 //! anew, a bundle that grew) is kept beside the earlier one as `ca.2.key`. A private key that
-//! belongs to another certificate is not copied.
+//! belongs to another certificate is not copied. A copy goes with the last backup that names it.
 //!
 //! No byte of a file reaches an error, a log or a `Debug` text. A manifest tells a public file by
 //! its SHA-256 and a private key by that of its public half. Of any other file it tells only the
@@ -12,6 +12,7 @@
 
 mod collect;
 mod error;
+mod forget;
 mod keep;
 mod name;
 mod prove;
@@ -24,6 +25,7 @@ use crate::sha256::Sha256;
 
 pub use collect::{Collected, Found, PrivateKey, collect};
 pub use error::Error;
+pub use forget::{Forgotten, forget};
 pub use keep::{Kept, keep, remove_leftovers};
 pub use name::Name;
 pub use prove::prove;

@@ -347,9 +347,9 @@ fn a_check_in_json_is_one_document_whatever_it_finds() {
     assert_eq!(check(78)["problems"][0]["line"], 1);
 }
 
-const COMMANDS: [&str; 14] = [
-    "init", "daemon", "backup", "list", "show", "verify", "restore", "pin", "unpin", "status",
-    "check", "schedule", "render", "generate",
+const COMMANDS: [&str; 15] = [
+    "init", "daemon", "backup", "list", "show", "verify", "prune", "restore", "pin", "unpin",
+    "status", "check", "schedule", "render", "generate",
 ];
 
 fn program(args: &[&str]) -> Output {

@@ -387,7 +387,8 @@ fn backups_of_one_second_are_both_kept() {
 fn a_clock_that_was_set_back_overwrites_nothing() {
     let host = Host::new();
     let server = Fake::start(&host.pki, &golden("3.5.30"), Script::Faithful);
-    host.configure(&[server.endpoint()]);
+    let all = "[retention]\nkeep_last = 1000";
+    host.configure_as(&[server.endpoint()], &host.pki.client, all);
     let first = id(&host.run(&["backup", "--json"]).expect_success());
     let names = |id: &str| [format!("etcd-{id}.db"), format!("etcd-{id}.json")];
     let [data, manifest] = names(&first).map(|name| host.backups.join(name));

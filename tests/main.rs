@@ -43,6 +43,9 @@ mod bad_config;
 mod backup_real;
 /// The commands that look at backups or pin one: selectors, verify, status, and their exit codes.
 mod catalog_commands;
+/// The policy keeps what it says and never less than its floor; each way in which others lose backups is shut.
+mod retention;
+
 /// `kill -9` at any instant leaves whole backups or nothing; one writer at a time.
 mod crash;
 /// A restored data directory is the one that etcdutl makes, and every version of etcd starts from it.

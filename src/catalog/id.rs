@@ -63,9 +63,12 @@ impl BackupId {
 
     /// The id in the name of a note that something was begun and not ended.
     pub(super) fn in_note(name: &str) -> Option<Self> {
-        [PUBLISHING, REMOVING]
-            .iter()
-            .find_map(|suffix| BackupId::in_name(name, ".etcd-", suffix))
+        BackupId::in_name(name, ".etcd-", PUBLISHING).or_else(|| BackupId::in_removal(name))
+    }
+
+    /// The id in the name of the note that a backup is being removed.
+    pub(super) fn in_removal(name: &str) -> Option<Self> {
+        BackupId::in_name(name, ".etcd-", REMOVING)
     }
 
     /// The id in a name of the form `<prefix><id><suffix>`.

@@ -12,7 +12,7 @@ mod selector;
 
 pub use id::BackupId;
 pub use manifest::{FORMAT, Manifest, Outcome, Proof, Source, Step, Stored, Trigger};
-pub use removal::Leftovers;
+pub use removal::{Leftovers, Removed};
 pub use selector::{NotFound, Selector};
 
 use std::fs::File;

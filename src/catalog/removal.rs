@@ -1,10 +1,20 @@
 //! Takes a backup away, and ends what a crash has cut short.
 //!
 //! The manifest becomes a hidden note first, in one step that needs no space: from then on there is
-//! no such backup, and whoever comes later knows that the data is ours to remove.
+//! no such backup, and whoever comes later knows that the data is ours to remove. The note stays for
+//! as long as something that the backup had for itself may have to go, such as copies of a CA.
 
-use super::{BackupId, Catalog, Error, Manifest};
+use super::{BackupId, Catalog, Error, MANIFEST_LIMIT, Manifest};
 use crate::store;
+
+/// A backup that is gone.
+#[derive(Debug)]
+pub struct Removed {
+    /// Its id.
+    pub id: BackupId,
+    /// Its manifest, where that can still be read.
+    pub manifest: Option<Manifest>,
+}
 
 /// What came of removing what a crash has left.
 #[derive(Debug, Default)]
@@ -16,13 +26,13 @@ pub struct Leftovers {
 }
 
 impl Catalog<'_> {
-    /// Removes a backup, its manifest first. The caller holds the lock.
+    /// Removes a backup, its manifest first; [`Catalog::removed`] tells of it until it is settled by
+    /// [`Catalog::end_removal`]. The caller holds the lock.
     ///
     /// # Errors
     /// [`Error::Store`]; the backup is then still there and whole, or its removal is ended by the
     /// next job.
-    pub fn remove(&self, manifest: &Manifest) -> Result<(), Error> {
-        let id = &manifest.id;
+    pub fn remove(&self, id: &BackupId) -> Result<(), Error> {
         let (name, note) = (id.manifest_name(), id.removal_name());
         self.directory.rename(&name, &note)?;
         let data = id.data_name();
@@ -35,9 +45,33 @@ impl Catalog<'_> {
             }
             return Err(error.into());
         }
-        // a note that stays is removed by the next job
-        let _ = self.directory.remove(&note);
         Ok(())
+    }
+
+    /// The backups that are gone and not settled, as their manifests were.
+    ///
+    /// # Errors
+    /// [`Error::Store`] where the directory cannot be read.
+    pub fn removed(&self) -> Result<Vec<Removed>, Error> {
+        let notes = self.directory.names()?.into_iter();
+        Ok(notes
+            .filter_map(|note| BackupId::in_removal(&note).map(|id| (id, note)))
+            .filter(|(id, _)| !self.directory.contains(&id.data_name()))
+            .map(|(id, note)| {
+                let bytes = self.directory.read(&note, MANIFEST_LIMIT).ok();
+                let manifest =
+                    bytes.and_then(|bytes| Manifest::parse(&id.manifest_name(), &bytes).ok());
+                Removed { id, manifest }
+            })
+            .collect())
+    }
+
+    /// Forgets a backup that is gone.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; the next job tries again.
+    pub fn end_removal(&self, id: &BackupId) -> Result<(), Error> {
+        Ok(self.directory.remove(&id.removal_name())?)
     }
 
     /// Removes what a crash has left. One file's trouble stops no other. The caller holds the lock.
@@ -62,7 +96,7 @@ impl Catalog<'_> {
         Ok(leftovers)
     }
 
-    /// Ends what was cut short: without a manifest the data goes, then the note.
+    /// Ends what was cut short: without a manifest the data goes, then the note of a publishing.
     fn settle(self, id: &BackupId, note: &str) -> Result<Option<String>, store::Error> {
         let data = id.data_name();
         let is_orphan =
@@ -70,7 +104,9 @@ impl Catalog<'_> {
         if is_orphan {
             self.directory.remove(&data)?;
         }
-        self.directory.remove(note)?;
+        if BackupId::in_removal(note).is_none() {
+            self.directory.remove(note)?;
+        }
         Ok(is_orphan.then_some(data))
     }
 }

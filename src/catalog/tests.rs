@@ -187,9 +187,9 @@ fn a_crash_while_publishing_or_removing_leaves_a_whole_backup_or_nothing() {
     );
     let foreign = "etcd-20261101T000000Z.db";
     let states: [(&[&str], &[&str]); 7] = [
-        (&[removing, data], &[]),
-        (&[removing], &[]),
-        (&[removing, data, json], &[data, json]),
+        (&[removing, data], &[removing]),
+        (&[removing], &[removing]),
+        (&[removing, data, json], &[removing, data, json]),
         (&[note], &[]),
         (&[note, data], &[]),
         (&[note, data, json], &[data, json]),
@@ -242,13 +242,18 @@ fn a_removed_backup_is_gone_with_all_that_is_its_own_and_nothing_else() {
         publish(&directory, &manifest(id, 1)).unwrap();
     }
     let before = names(&directory);
-    catalog.remove(&manifest(goes, 1)).unwrap();
+    catalog.remove(&manifest(goes, 1).id).unwrap();
+    let told = catalog.removed().unwrap();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].manifest, Some(manifest(goes, 1)));
+    assert_eq!(catalog.list().unwrap().backups.len(), 1);
+    catalog.end_removal(&told[0].id).unwrap();
     let expected: Vec<String> = before
         .into_iter()
         .filter(|name| !name.contains(goes))
         .collect();
     assert_eq!(names(&directory), expected);
-    catalog.remove(&manifest(goes, 1)).unwrap_err();
+    catalog.remove(&manifest(goes, 1).id).unwrap_err();
     assert_eq!(names(&directory), expected);
 }
 
@@ -263,7 +268,7 @@ fn a_backup_whose_data_cannot_be_removed_stays_whole_and_hinders_no_other() {
     std::fs::remove_file(&data).unwrap();
     std::fs::create_dir(&data).unwrap();
     let before = names(&directory);
-    catalog.remove(&backup).unwrap_err();
+    catalog.remove(&backup.id).unwrap_err();
     assert_eq!(names(&directory), before);
     // nor does a removal that a crash has cut short hinder another
     directory
@@ -281,8 +286,13 @@ fn a_backup_whose_data_cannot_be_removed_stays_whole_and_hinders_no_other() {
     let leftovers = catalog.remove_leftovers().unwrap();
     assert_eq!(leftovers.removed, ["etcd-20261123T060000Z.db"]);
     assert_eq!(leftovers.stuck.len(), 1);
+    // only what is gone may be settled
+    assert_eq!(catalog.removed().unwrap().len(), 1);
     std::fs::remove_dir(&data).unwrap();
     catalog.remove_leftovers().unwrap();
+    for removed in catalog.removed().unwrap() {
+        catalog.end_removal(&removed.id).unwrap();
+    }
     assert!(names(&directory).is_empty());
 }
 

@@ -4,6 +4,7 @@ use clap::Args;
 use hypercloud_etcd::catalog::{Manifest, Trigger};
 use hypercloud_etcd::error::{Error, ExitCode};
 use hypercloud_etcd::jobs::backup::{Progress, Run, backup};
+use hypercloud_etcd::jobs::prune;
 use hypercloud_etcd::report::text;
 
 use super::{Context, block_on, show};
@@ -13,7 +14,7 @@ use super::{Context, block_on, show};
 #[command(after_help = "\
 The snapshot is proven before it is called a backup: by the SHA-256 that etcd appends, by a walk
 over every page, and by the members' own hash of the keys. Exit code 65: it is kept, but not
-verified.
+verified. After a verified one, what the policy does not keep is removed.
 
 Example:
   hypercloud-etcd backup --json | jq -r .id")]
@@ -45,8 +46,13 @@ impl Arguments {
             clock: &|| context.now(),
             progress: &progress,
         };
-        let manifest = block_on(backup(&config, &run))?;
-        output.end_progress();
+        let manifest = block_on(async {
+            let manifest = backup(&config, &run).await?;
+            output.end_progress();
+            // what fails here is told by the log: the backup is none the worse for it
+            let _ = prune::after(&config, &manifest, context.now()).await;
+            Ok(manifest)
+        })?;
         if self.json {
             output.json(&manifest)?;
         } else {

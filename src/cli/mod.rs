@@ -11,6 +11,7 @@ mod list;
 mod log;
 mod output;
 mod pin;
+mod prune;
 mod render;
 mod restore;
 mod schedule;
@@ -77,6 +78,7 @@ enum Command {
     List(list::Arguments),
     Show(show::Arguments),
     Verify(verify::Arguments),
+    Prune(prune::Arguments),
     Restore(Box<restore::Arguments>),
     Pin(pin::Pin),
     Unpin(pin::Unpin),
@@ -133,6 +135,7 @@ pub(crate) fn main() -> process::ExitCode {
         Command::List(arguments) => arguments.run(&context),
         Command::Show(arguments) => arguments.run(&context),
         Command::Verify(arguments) => arguments.run(&context),
+        Command::Prune(arguments) => arguments.run(&context),
         Command::Restore(arguments) => arguments.run(&context),
         Command::Pin(arguments) => arguments.run(&context),
         Command::Unpin(arguments) => arguments.run(&context),

@@ -1,6 +1,6 @@
 //! Walks a TOML document along the table of keys and notes every mistake in it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -22,7 +22,6 @@ pub(super) struct Reading {
     found: Vec<(Option<usize>, Problem)>,
     /// How many more there were.
     more: usize,
-    warned: HashSet<&'static str>,
 }
 
 /// Reads a whole document; the mistakes are in [`Reading::problems`].
@@ -72,6 +71,14 @@ impl Reading {
         self.note(self.given.get(key).copied(), problem);
     }
 
+    /// Notes what is legal at a key that the document holds and surely not meant.
+    pub(super) fn warn(&mut self, key: &str, message: &str, hint: &str) {
+        let mut warning = problem(key, message, "");
+        warning.severity = Severity::Warning;
+        warning.hint = Some(hint.to_owned());
+        self.note(self.given.get(key).copied(), warning);
+    }
+
     /// All that was noted, in the order of the file.
     pub(super) fn problems(mut self, text: &str) -> Vec<Problem> {
         self.found.sort_by_key(|(start, _)| *start);
@@ -104,7 +111,6 @@ impl Reading {
                 self.entry("", name.get_ref(), start, item);
                 continue;
             };
-            self.warn(table, start);
             match item.get_ref() {
                 DeValue::Table(entries) => {
                     for (name, item) in in_order(entries) {
@@ -142,8 +148,7 @@ impl Reading {
         } else {
             None
         };
-        let refusal = file::not_yet(&path).filter(|not_yet| not_yet.severity == Severity::Error);
-        if let Some(not_yet) = refusal {
+        if let Some(not_yet) = file::not_yet(&path) {
             if result.is_err() || self.file != before {
                 let problem = problem(&path, not_yet.message, key.default().unwrap_or_default());
                 self.note(
@@ -156,27 +161,9 @@ impl Reading {
             }
             return;
         }
-        self.warn(&path, start);
         for fault in result.err().unwrap_or_default().0 {
             let (start, problem) = faulty(key, fault, item, shown.clone());
             self.note(Some(start), problem);
-        }
-    }
-
-    /// Says once for each entry of the list that this version does not act on a key.
-    fn warn(&mut self, path: &str, start: usize) {
-        let Some(not_yet) = file::not_yet(path) else {
-            return;
-        };
-        if not_yet.severity == Severity::Warning && self.warned.insert(not_yet.message) {
-            let warning = problem(path, not_yet.message, "");
-            self.note(
-                Some(start),
-                Problem {
-                    severity: Severity::Warning,
-                    ..warning
-                },
-            );
         }
     }
 }

@@ -11,7 +11,6 @@ use super::kind::{
     ADDRESS, COMPRESSION, COUNT, DIRECTORY, DURATION, ENDPOINTS, FILE, FILES, FLAG, FLOOR, HOOK,
     LIVE_HASH, NAME, POSITIVE, RECIPIENTS, SCHEDULE, SIZE, TIMEZONE,
 };
-use super::problem::Severity;
 use super::value::{Item, Read};
 use crate::etcd;
 
@@ -25,7 +24,7 @@ pub(super) struct File {
     pub(super) etcd: Etcd,
     pub(super) backup: Backup,
     pub(super) pki: Pki,
-    retention: Retention,
+    pub(super) retention: Retention,
     seal: Seal,
     pub(super) report: Report,
 }
@@ -55,14 +54,16 @@ pub(super) struct Pki {
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
-struct Retention {
-    keep_last: u32,
-    keep_daily: u32,
-    keep_weekly: u32,
-    keep_monthly: u32,
-    keep_within: Duration,
-    max_total_size: u64,
-    min_verified: u32,
+pub(super) struct Retention {
+    pub(super) keep_last: u32,
+    pub(super) keep_within: Duration,
+    pub(super) keep_hourly: u32,
+    pub(super) keep_daily: u32,
+    pub(super) keep_weekly: u32,
+    pub(super) keep_monthly: u32,
+    pub(super) keep_yearly: u32,
+    pub(super) max_total_size: u64,
+    pub(super) min_verified: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -180,14 +181,22 @@ pub(super) const KEYS: &[Key] = &[
          or else the first, is the CA certificate."),
 
     key!(retention.keep_last, COUNT, 24, "Keep this many of the newest backups."),
-    key!(retention.keep_daily, COUNT, 7, "Keep one backup of each of this many days."),
-    key!(retention.keep_weekly, COUNT, 4, "Keep one backup of each of this many weeks."),
-    key!(retention.keep_monthly, COUNT, 0, "Keep one backup of each of this many months."),
-    key!(retention.keep_within, DURATION, "0s", "Keep every backup that is younger than this."),
+    key!(retention.keep_within, DURATION, "0s",
+        "Keep every backup that began less than this before the newest."),
+    key!(retention.keep_hourly, COUNT, 0,
+        "Keep the newest backup of each of this many hours that have one."),
+    key!(retention.keep_daily, COUNT, 7,
+        "Keep the newest backup of each of this many days that have one."),
+    key!(retention.keep_weekly, COUNT, 4,
+        "Keep the newest backup of each of this many weeks that have one; weeks begin on Monday."),
+    key!(retention.keep_monthly, COUNT, 0,
+        "Keep the newest backup of each of this many months that have one."),
+    key!(retention.keep_yearly, COUNT, 0,
+        "Keep the newest backup of each of this many years that have one."),
     key!(retention.max_total_size, SIZE, "0",
-        "Remove the oldest backups above this total; 0: no limit."),
+        "Remove the oldest backups while all have more bytes than this; 0: no limit."),
     key!(retention.min_verified, FLOOR, 3,
-        "Never go below this many verified backups, whatever else is said."),
+        "This many of the newest verified backups stay, whatever else is said."),
 
     key!(seal.compression, COMPRESSION, "none", "How a snapshot is compressed."),
     key!(seal.recipients, RECIPIENTS, [],
@@ -205,41 +214,30 @@ pub(super) const KEYS: &[Key] = &[
     key!(report.webhook_url, HOOK, none, "A URL that is told of each failure."),
 ];
 
-/// Keys, or whole tables, that the file may one day use and this version does not act on.
+/// Keys, or whole tables, that the file may one day use and this version does not act on: any value
+/// but the default is refused.
 pub(super) struct NotYet {
     keys: &'static [&'static str],
-    /// `Error`: any value but the default is refused. `Warning`: checked, and said once.
-    pub(super) severity: Severity,
     pub(super) message: &'static str,
 }
 
 /// What this version cannot do. A backup that the operator believes to be encrypted, or copied
-/// off the host, would be a lie, so these are refused; what only delays a convenience is a
-/// warning. Delete an entry when its keys begin to work.
+/// off the host, would be a lie. Delete an entry when its keys begin to work.
 const NOT_YET: &[NotYet] = &[
     NotYet {
-        keys: &["retention"],
-        severity: Severity::Warning,
-        message: "this version does not prune: no backup is removed",
-    },
-    NotYet {
         keys: &["seal"],
-        severity: Severity::Error,
         message: "not available in this version: backups are neither compressed nor encrypted",
     },
     NotYet {
         keys: &["remote"],
-        severity: Severity::Error,
         message: "not available in this version: backups are not copied off this host",
     },
     NotYet {
         keys: &["report.metrics_file", "report.metrics_listen"],
-        severity: Severity::Error,
         message: "not available in this version: no metrics are written",
     },
     NotYet {
         keys: &["report.heartbeat_url", "report.webhook_url"],
-        severity: Severity::Error,
         message: "not available in this version: nobody is notified",
     },
 ];

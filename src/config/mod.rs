@@ -22,6 +22,7 @@ mod value;
 pub use installed::{INSTALLED, Value, filled_in, masked};
 pub use problem::{Problem, Severity};
 
+use crate::retention::Policy;
 use crate::schedule::Schedule;
 use crate::{etcd, pki, store};
 
@@ -45,6 +46,8 @@ pub struct Config {
     pub backup: store::Settings,
     /// `[pki]`: what is kept beside them.
     pub pki: pki::Settings,
+    /// `[retention]`: how long they stay.
+    pub retention: Policy,
     /// `[report]`: what is told, and when it is bad news.
     pub report: Report,
     /// What the file says and this version does not do.
@@ -172,6 +175,7 @@ pub fn load(path: &Path) -> Result<Config, Error> {
 pub fn parse(path: &Path, text: &str) -> Result<Config, Vec<Problem>> {
     let mut reading = document::read(text);
     check_login(&mut reading);
+    check_retention(&mut reading);
     let file = reading.file.clone();
     let schedule = kind::schedule(&file.schedule, &file.timezone);
     if let (Err(fault), false) = (&schedule, reading.is_refused()) {
@@ -263,6 +267,57 @@ fn check_login(reading: &mut document::Reading) {
     }
 }
 
+/// A policy without a rule is legal, and hardly ever what is meant.
+fn check_retention(reading: &mut document::Reading) {
+    let file::Retention {
+        keep_last,
+        keep_within,
+        keep_hourly,
+        keep_daily,
+        keep_weekly,
+        keep_monthly,
+        keep_yearly,
+        min_verified,
+        ..
+    } = reading.file.retention;
+    let counts = [
+        keep_last,
+        keep_hourly,
+        keep_daily,
+        keep_weekly,
+        keep_monthly,
+        keep_yearly,
+    ];
+    if counts.iter().any(|count| *count > 0) || !keep_within.is_zero() {
+        return;
+    }
+    let given = file::KEYS
+        .iter()
+        .filter(|key| key.table == "retention" && key.name.starts_with("keep_"));
+    let last = given.map(file::Key::path).rfind(|key| reading.holds(key));
+    reading.warn(
+        last.as_deref().unwrap_or_default(),
+        &format!("no rule keeps anything: of all backups the {min_verified} newest verified and the pinned ones stay"),
+        "Give at least one keep_ key a value above 0, such as keep_last = 24.",
+    );
+}
+
+/// The policy in the schedule's zone.
+fn policy(file: &file::Retention, schedule: &Schedule) -> Policy {
+    Policy {
+        keep_last: file.keep_last,
+        keep_within: file.keep_within,
+        keep_hourly: file.keep_hourly,
+        keep_daily: file.keep_daily,
+        keep_weekly: file.keep_weekly,
+        keep_monthly: file.keep_monthly,
+        keep_yearly: file.keep_yearly,
+        max_total_size: file.max_total_size,
+        min_verified: file.min_verified,
+        zone: schedule.zone().clone(),
+    }
+}
+
 fn compose(path: &Path, file: file::File, schedule: Schedule, warnings: Vec<Problem>) -> Config {
     let file::Etcd {
         username,
@@ -271,6 +326,7 @@ fn compose(path: &Path, file: file::File, schedule: Schedule, warnings: Vec<Prob
     } = file.etcd;
     Config {
         path: path.to_owned(),
+        retention: policy(&file.retention, &schedule),
         schedule,
         catch_up: file.catch_up,
         jitter: file.jitter,

@@ -182,11 +182,7 @@ fn the_reference_lists_no_key_that_does_not_work() {
         .map(|key| file::join(key.table, key.name))
         .collect();
     assert!(paths.contains(&"etcd.stall_timeout".to_owned()));
-    for absent in [
-        "seal.recipients",
-        "retention.keep_last",
-        "report.webhook_url",
-    ] {
+    for absent in ["seal.recipients", "report.webhook_url"] {
         assert!(!paths.contains(&absent.to_owned()), "{absent}");
     }
 }
@@ -224,7 +220,7 @@ fn values_of_every_kind_are_read() {
 }
 
 const A_DURATION: &str = r#"a duration above zero, such as "30s" or "1h 30m""#;
-const TOP: &str = "schedule, timezone, catch_up, jitter, etcd, backup, pki, report";
+const TOP: &str = "schedule, timezone, catch_up, jitter, etcd, backup, pki, retention, report";
 const ETCD: &str = "endpoints, ca_file, cert_file, key_file, username, password_file, \
                     connect_timeout, stall_timeout, live_hash";
 const A_SIZE: &str = r#"a size such as "1GiB", "500MB" or "0", or a number of bytes"#;
@@ -277,7 +273,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("[etcd]\npassword_file = '/p'", "line 2, column 1: etcd.password_file: given without etcd.username; accepted: {}\n  hint: Add username to [etcd], or remove both.", "username and password_file together, or neither"),
     ("[etcd]\nusername = ' '\npassword_file = '/p'", "line 2, column 12: etcd.username = \" \": the text is empty; accepted: {}", "a name, not empty"),
     // numbers
-    ("[retention]\nkeep_last = -1\nmin_verified = 0", "line 1, column 2: retention: this version does not prune: no backup is removed\nline 2, column 13: retention.keep_last = -1: negative; accepted: {}\nline 3, column 16: retention.min_verified = 0: too small; accepted: a whole number from 1 to 1000000", "a whole number from 0 to 1000000"),
+    ("[retention]\nkeep_last = -1\nmin_verified = 0", "line 2, column 13: retention.keep_last = -1: negative; accepted: {}\nline 3, column 16: retention.min_verified = 0: too small; accepted: a whole number from 1 to 1000000", "a whole number from 0 to 1000000"),
     ("[pki]\nfiles = ['/a', 'b', 3]", "line 2, column 16: pki.files[1] = \"b\": not an absolute path; accepted: {0}\n  hint: Begin the path with a slash.\nline 2, column 21: pki.files[2] = 3: expected text in quotes, found a number; accepted: {0}", "a list of absolute paths of files, each with a name of its own"),
     ("[pki]\nfiles = ['/k/ca.crt', '/k/etcd/ca.crt', '/', '/k/.ca.key']", "line 2, column 23: pki.files[1] = \"/k/etcd/ca.crt\": another file of the list has the same name; accepted: {0}\n  hint: Make a symbolic link to it that has another name, and list that.\nline 2, column 41: pki.files[2] = \"/\": not the path of a file that is not hidden; accepted: {0}\nline 2, column 46: pki.files[3] = \"/k/.ca.key\": not the path of a file that is not hidden; accepted: {0}", "a list of absolute paths of files, each with a name of its own"),
     // not in this version
@@ -300,7 +296,7 @@ fn every_mistake_is_told_with_its_place_and_remedy() {
 #[test]
 fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
     let problems = bad(
-        "shcedule = 'x'\ntimezone = ''\n[retention]\nkeep_last = 2\n[backup]\ndir = 'x'\nreserve = '1XB'\n\
+        "shcedule = 'x'\ntimezone = ''\n[retention]\nkeep_weekl = 2\n[backup]\ndir = 'x'\nreserve = '1XB'\n\
          [etcd]\nendpoints = []\nlive_hash = 'on'\n",
     );
     let keys: Vec<_> = problems
@@ -312,18 +308,13 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
         [
             ("shcedule", Some(1)),
             ("timezone", Some(2)),
-            ("retention", Some(3)),
+            ("retention.keep_weekl", Some(4)),
             ("backup.dir", Some(6)),
             ("backup.reserve", Some(7)),
             ("etcd.endpoints", Some(9)),
             ("etcd.live_hash", Some(10)),
         ]
     );
-    let warnings = problems
-        .iter()
-        .filter(|found| found.severity == Severity::Warning)
-        .count();
-    assert_eq!(warnings, 1);
 }
 
 #[test]
@@ -414,22 +405,64 @@ fn what_may_be_a_secret_is_never_shown() {
 }
 
 #[test]
-fn keys_that_do_not_work_yet_are_warned_of_once_for_each_table() {
-    let config = good(
-        "[pki]\n[retention]\nkeep_last = 1\nkeep_daily = 1\n[seal]\ncompression = 'none'\nrecipients = []\n",
+fn a_policy_without_a_rule_is_warned_of() {
+    let text = "[retention]\nmin_verified = 2\nkeep_last = 0\nkeep_daily = 0\nkeep_weekly = 0\n";
+    let warnings = good(text).warnings;
+    assert_eq!(
+        lines(&warnings),
+        "line 5, column 1: retention.keep_weekly: no rule keeps anything: of all backups the 2 newest verified and \
+         the pinned ones stay\n  hint: Give at least one keep_ key a value above 0, such as keep_last = 24."
     );
-    let keys: Vec<&str> = config
-        .warnings
-        .iter()
-        .map(|found| found.key.as_str())
-        .collect();
-    assert_eq!(keys, ["retention"]);
     assert!(
-        config
-            .warnings
+        warnings
             .iter()
             .all(|found| found.severity == Severity::Warning)
     );
+    for rule in ["keep_within = '1h'", "keep_hourly = 1", "keep_yearly = 1"] {
+        assert!(good(&format!("{text}{rule}")).warnings.is_empty(), "{rule}");
+    }
+}
+
+#[test]
+fn the_policy_is_that_of_the_file_in_the_zone_of_the_schedule() {
+    let default = good("").retention;
+    assert_eq!(
+        (
+            default.keep_last,
+            default.keep_daily,
+            default.keep_weekly,
+            default.min_verified
+        ),
+        (24, 7, 4, 3)
+    );
+    let rest = [
+        default.keep_hourly,
+        default.keep_monthly,
+        default.keep_yearly,
+    ];
+    assert_eq!(rest, [0; 3]);
+    assert_eq!(
+        (default.keep_within, default.max_total_size),
+        (Duration::ZERO, 0)
+    );
+    let policy = good(
+        "timezone = 'Europe/Berlin'\n[retention]\nkeep_last = 1\nkeep_within = '2d'\nkeep_hourly = 3\n\
+         keep_daily = 4\nkeep_weekly = 5\nkeep_monthly = 6\nkeep_yearly = 7\nmax_total_size = '8GiB'\nmin_verified = 9\n",
+    )
+    .retention;
+    let expected = Policy {
+        keep_last: 1,
+        keep_within: Duration::from_hours(48),
+        keep_hourly: 3,
+        keep_daily: 4,
+        keep_weekly: 5,
+        keep_monthly: 6,
+        keep_yearly: 7,
+        max_total_size: 8 << 30,
+        min_verified: 9,
+        zone: jiff::tz::TimeZone::get("Europe/Berlin").unwrap(),
+    };
+    assert_eq!(policy, expected);
 }
 
 #[test]

@@ -16,7 +16,8 @@ use super::story::Pace;
 use crate::catalog::{Manifest, Outcome, Trigger};
 use crate::error::{Error, ExitCode};
 use crate::jobs::backup::{Progress, Run, backup};
-use crate::report::state::{Came, Past};
+use crate::jobs::prune;
+use crate::report::state::{Came, Failing, Past};
 use crate::report::{event, text};
 use crate::store;
 
@@ -44,7 +45,12 @@ pub(super) async fn make(
     let began = Instant::now();
     let (result, flow) = watch(daemon, signals, planned.1).await;
     match result {
-        Some(Ok(manifest)) => daemon.made(planned, &manifest, began.elapsed()),
+        Some(Ok(manifest)) => {
+            daemon.made(planned, &manifest, began.elapsed());
+            if flow == ControlFlow::Continue(()) {
+                return prune(daemon, signals, &manifest).await;
+            }
+        }
         Some(Err(Error::Store(error @ store::Error::Locked { .. }))) => {
             daemon.found_busy(planned.0, &Error::Store(error));
         }
@@ -109,6 +115,32 @@ async fn watch(
                     .systemd
                     .extend_stop(EXTENSION, &format!("stopping: {line}"));
             }
+        }
+    }
+}
+
+/// Removes what the policy does not keep any more. A stop does not wait for the whole of it.
+async fn prune(daemon: &mut Daemon<'_>, signals: &mut Signals, made: &Manifest) -> ControlFlow<()> {
+    let (config, began) = (Arc::clone(&daemon.config), Instant::now());
+    let mut job = Box::pin(prune::after(&config, made, (daemon.clock)()));
+    let mut second = tokio::time::interval(TELL);
+    loop {
+        tokio::select! {
+            biased;
+            result = &mut job => {
+                daemon.pruned(result);
+                return ControlFlow::Continue(());
+            }
+            signal = signals.next() => match signal {
+                Signal::Reload => daemon.reload(),
+                Signal::Stop => return ControlFlow::Break(()),
+            },
+            _ = second.tick() => {}
+        }
+        if began.elapsed() < SILENCE {
+            daemon
+                .systemd
+                .alive("removing backups that the policy does not keep");
         }
     }
 }
@@ -202,6 +234,24 @@ impl Daemon<'_> {
         }
         self.state.add(past);
         self.settle(tick);
+    }
+
+    /// What became of pruning, where it was the time for it.
+    fn pruned(&mut self, result: Option<Result<(), String>>) {
+        let now = (self.clock)();
+        match result {
+            None => return,
+            Some(Ok(())) => self.state.pruning = None,
+            Some(Err(error)) => {
+                let before = self.state.pruning.as_ref();
+                self.state.pruning = Some(Failing {
+                    since: before.map_or(now, |before| before.since),
+                    last: now,
+                    error,
+                });
+            }
+        }
+        self.remember();
     }
 
     /// There is none.

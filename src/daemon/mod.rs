@@ -144,7 +144,7 @@ impl<'s> Daemon<'s> {
             plan.resume(&begun, now);
         }
         Daemon {
-            zone: zone(&setup.config),
+            zone: setup.config.schedule.zone().clone(),
             config: Arc::new(setup.config),
             host: setup.host,
             plan,
@@ -216,6 +216,7 @@ impl<'s> Daemon<'s> {
             zone: &self.zone,
             status: &self.seen,
             failing: self.state.failing.as_ref(),
+            pruning: self.state.pruning.as_ref(),
             again: again.map(|open| (open.attempts + 1, open.again)),
             next: self.plan.next_start(),
             refused: self.refused.as_deref(),
@@ -234,7 +235,7 @@ impl<'s> Daemon<'s> {
                 }
                 let timetable = timetable(&config, &self.host);
                 self.plan.change(timetable, (self.clock)());
-                self.zone = zone(&config);
+                self.zone = config.schedule.zone().clone();
                 self.config = Arc::new(config);
                 self.refused = None;
                 tracing::info!(
@@ -275,9 +276,4 @@ fn timetable(config: &Config, host: &str) -> Timetable {
         catch_up: config.catch_up,
         host: host.into(),
     }
-}
-
-fn zone(config: &Config) -> TimeZone {
-    // the schedule has been read in this zone
-    TimeZone::get(config.schedule.timezone()).unwrap_or(TimeZone::UTC)
 }

@@ -18,6 +18,8 @@ pub(super) struct Story<'s> {
     /// The backups; `Err`: why they cannot be seen.
     pub(super) status: &'s Result<Status, String>,
     pub(super) failing: Option<&'s Failing>,
+    /// Why what the policy removes is still there.
+    pub(super) pruning: Option<&'s Failing>,
     /// When a failed run is tried again, and with which attempt.
     pub(super) again: Option<(u32, Timestamp)>,
     pub(super) next: Option<Timestamp>,
@@ -58,6 +60,10 @@ impl Story<'_> {
         }
         for problem in self.problems() {
             let _ = write!(line, "; {problem}");
+        }
+        if let Some(pruning) = self.pruning {
+            let (since, why) = (self.time(pruning.since), &pruning.error);
+            let _ = write!(line, "; PRUNING FAILS since {since}: {why}");
         }
         if let Some(refused) = self.refused {
             let _ = write!(
@@ -223,6 +229,7 @@ mod tests {
             zone: &TimeZone::UTC,
             status,
             failing,
+            pruning: None,
             again: failing.map(|_| (4, "2026-11-22T14:13:07Z".parse().unwrap())),
             next: Some("2026-11-22T15:00:00Z".parse().unwrap()),
             refused,

@@ -71,7 +71,7 @@ pub async fn backup(config: &Config, run: &Run<'_>) -> Result<Manifest, Error> {
 }
 
 /// Removes what an interrupted job has left. What cannot be removed stops no backup.
-fn remove_leftovers(catalog: Catalog<'_>, directory: &Directory) {
+pub(super) fn remove_leftovers(catalog: Catalog<'_>, directory: &Directory) {
     let stays = |error: Error| {
         tracing::warn!(
             "what an interrupted job left stays there: {}",

@@ -9,6 +9,7 @@ pub mod manifests;
 pub mod pin;
 mod pki;
 pub mod probe;
+pub mod prune;
 mod receive;
 pub mod restore;
 pub mod verify;

@@ -5,7 +5,7 @@ use std::fs::File;
 use tokio::sync::mpsc;
 
 use super::backup::{Progress, Run};
-use super::blocking;
+use super::{blocking, prune};
 use crate::config::Config;
 use crate::error::Error;
 use crate::etcd::SnapshotStream;
@@ -17,7 +17,9 @@ use crate::store::{Directory, Draft};
 const BUFFER: usize = 256 << 10;
 /// Buffers under way: what memory a backup takes, whatever its size.
 const BUFFERS: usize = 8;
+
 /// Moves the stream to the disk: the network is read here, hashing and writing happen beside it.
+/// Where there is no room, what the policy would remove anyway goes first, if that helps.
 pub(super) async fn receive(
     stream: &mut SnapshotStream,
     (config, directory): (&Config, &Directory),
@@ -28,9 +30,13 @@ pub(super) async fn receive(
         path: directory.path().into(),
         source,
     };
-    require_room(config, directory, stream.announced())?;
+    let needed = stream.announced();
+    if require_room(config, directory, needed).is_err() {
+        prune::make_room(config, directory, needed, (run.clock)());
+        require_room(config, directory, needed)?;
+    }
     let mut spool = Spool::new(draft.file()?);
-    spool.reserve(stream.announced()).map_err(failed)?;
+    spool.reserve(needed).map_err(failed)?;
     let (full, mut to_write) = mpsc::channel::<Vec<u8>>(BUFFERS);
     let (empty, to_fill) = mpsc::channel::<Vec<u8>>(BUFFERS);
     let writer = blocking(move || {

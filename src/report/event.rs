@@ -9,8 +9,10 @@ pub const BACKUP_FAILED: &str = "158b7abdf0ed4d9db588795f110524a3";
 pub const ATTEMPT_FAILED: &str = "272b226d259b4af68fb6045fc681005d";
 /// Runs were skipped or missed.
 pub const RUN_SKIPPED: &str = "2ee7dcd6c6434453b9bf0517da5c5f14";
-/// Backups were pruned.
+/// A backup was pruned.
 pub const PRUNED: &str = "cd905f25ed7b4d04b1c4d69d1b39c805";
+/// Backups that the policy removes could not be removed.
+pub const PRUNE_FAILED: &str = "70724d43ade66896c0dfd736ec659ce4";
 /// A CA that was not kept before was copied.
 pub const CA_COPIED: &str = "df42fa432bed4cf0b6c5a93adc266b17";
 /// A configuration was refused.
@@ -21,12 +23,13 @@ pub const CONFIGURATION_LOADED: &str = "2f1315aadf9c4a4682d0871a7cc9be21";
 pub const DAEMON: &str = "2d994905fb8d4335b36e7142ee70d9aa";
 
 /// Every id with its meaning, for the documentation.
-pub const TABLE: [(&str, &str); 9] = [
+pub const TABLE: [(&str, &str); 10] = [
     (BACKUP_DONE, "a verified backup was made"),
     (BACKUP_FAILED, "a run ended without a verified backup"),
     (ATTEMPT_FAILED, "one attempt failed; another follows"),
     (RUN_SKIPPED, "runs were skipped or missed"),
-    (PRUNED, "backups were pruned (no version does so yet)"),
+    (PRUNED, "a backup was pruned"),
+    (PRUNE_FAILED, "backups could not be pruned"),
     (CA_COPIED, "a CA was copied"),
     (CONFIGURATION_REFUSED, "a configuration was refused"),
     (CONFIGURATION_LOADED, "a changed configuration is in force"),

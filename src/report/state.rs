@@ -31,6 +31,9 @@ pub struct State {
     pub open: Option<Begun>,
     /// Since when no run has succeeded, and why the last one did not.
     pub failing: Option<Failing>,
+    /// Since when what the policy removes could not be removed, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruning: Option<Failing>,
     /// What came of the last runs, newest first.
     #[serde(default)]
     pub runs: Vec<Past>,
@@ -54,7 +57,8 @@ pub struct Begun {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failing {
-    /// The planned time of the first run that failed, or when it failed if it came late.
+    /// The planned time of the first run that failed, or when it failed if it came late; the time of
+    /// the first failure where nothing is planned.
     pub since: Timestamp,
     /// When the last attempt failed.
     pub last: Timestamp,
@@ -103,6 +107,7 @@ impl Default for State {
             settled: None,
             open: None,
             failing: None,
+            pruning: None,
             runs: Vec::new(),
         }
     }

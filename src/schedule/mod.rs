@@ -71,6 +71,12 @@ impl Schedule {
         &self.timezone
     }
 
+    /// The zone.
+    #[must_use]
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     /// The first run strictly after `after`; `None`: there is none up to the end of the fifth
     /// calendar year that follows (as for 29 February asked from 2096 on).
     ///

@@ -141,13 +141,22 @@ impl Directory {
         let open = rustix::fs::fstat(&self.fd).map_err(|errno| self.unusable(errno))?;
         let elsewhere = match rustix::fs::stat(&self.path) {
             Ok(now) if (now.st_dev, now.st_ino) == (open.st_dev, open.st_ino) => return Ok(()),
-            Ok(_) => io::Error::other("it is another directory than when the job began"),
+            Ok(_) => return Err(self.other_than_before()),
             Err(errno) => errno.into(),
         };
         Err(Error::Moved {
             path: self.path.clone(),
             source: elsewhere,
         })
+    }
+
+    /// What to say of a directory that does not hold what was kept in it.
+    #[must_use]
+    pub fn other_than_before(&self) -> Error {
+        Error::Moved {
+            path: self.path.clone(),
+            source: io::Error::other("it is another directory than when the job began"),
+        }
     }
 
     /// The space of its file system.

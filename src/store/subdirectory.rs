@@ -1,7 +1,7 @@
 //! Directories inside the backup directory. None is reached through a symbolic link, so nobody who
 //! can write here leads a private file elsewhere.
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{Directory, Error};
@@ -37,5 +37,17 @@ impl Directory {
         made.sync()?;
         self.sync()?;
         Ok(made)
+    }
+
+    /// Removes a directory in this one if it is empty; whether it was.
+    ///
+    /// # Errors
+    /// [`Error::Write`] with the system's reason.
+    pub fn remove_empty(&self, name: &str) -> Result<bool, Error> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            Ok(()) => self.sync().map(|()| true),
+            Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
+            Err(errno) => Err(self.unwritable(name, errno)),
+        }
     }
 }

@@ -20,7 +20,11 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
         &["sha256", "shell", "snapshot", "store", "datadir"],
     ),
     ("report", &["schedule", "certificate", "store", "catalog"]),
-    ("config", &["schedule", "store", "etcd", "pki", "report"]),
+    ("retention", &["catalog"]),
+    (
+        "config",
+        &["schedule", "store", "etcd", "pki", "report", "retention"],
+    ),
     ("cronjob", &["etcd", "kubeadm", "config"]),
     (
         "error",
@@ -57,6 +61,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "datadir",
             "recovery",
             "report",
+            "retention",
             "config",
             "error",
         ],

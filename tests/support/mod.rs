@@ -7,6 +7,7 @@ pub(crate) mod backup;
 pub(crate) mod command;
 pub(crate) mod etcd;
 pub(crate) mod fake;
+pub(crate) mod history;
 pub(crate) mod kept;
 pub(crate) mod kubelet;
 pub(crate) mod mount;

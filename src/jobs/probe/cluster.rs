@@ -1,9 +1,12 @@
 //! What the members of etcd answer.
 
+use jiff::Timestamp;
+
 use super::Check;
 use crate::config::Config;
 use crate::error::{Error, etcd_code};
 use crate::etcd::{self, Client, Endpoint, MemberStatus, Survey};
+use crate::jobs::prune;
 use crate::report::text;
 use crate::store::Directory;
 
@@ -67,17 +70,15 @@ pub(super) fn alarms(survey: &Survey) -> Option<Check> {
 }
 
 /// Whether a snapshot of today's size would fit.
-pub(super) fn room_for_next(config: &Config, survey: &Survey) -> Option<Check> {
+pub(super) fn room_for_next(config: &Config, survey: &Survey, now: Timestamp) -> Option<Check> {
     let answers = survey
         .members
         .iter()
         .filter_map(|(_, answer)| answer.as_ref().ok());
     let needed = answers.map(|status| status.db_size).max()?;
     let path = &config.backup.dir;
-    let free = Directory::open(path)
-        .and_then(|directory| directory.space())
-        .ok()?
-        .free;
+    let directory = Directory::open(path).ok()?;
+    let free = directory.space().ok()?.free;
     let reserve = config.backup.reserve;
     let error = Error::Space {
         path: path.clone(),
@@ -85,7 +86,13 @@ pub(super) fn room_for_next(config: &Config, survey: &Survey) -> Option<Check> {
         free,
         reserve,
     };
-    (needed.saturating_add(reserve) > free).then(|| Check::of_error("backup.reserve", &error))
+    let is_short = needed.saturating_add(reserve) > free;
+    // a backup would make itself room by what the policy removes after it anyway
+    let can_make_room = || {
+        let going = prune::room(config, &directory, needed, now);
+        going.is_ok_and(|going| !going.is_empty())
+    };
+    (is_short && !can_make_room()).then(|| Check::of_error("backup.reserve", &error))
 }
 
 /// What the member that a backup would ask first says of its cluster, and whether it gives us a

@@ -135,7 +135,7 @@ pub async fn online(config: &Config, now: Timestamp) -> Vec<Check> {
         });
     }
     checks.extend(cluster::alarms(&survey));
-    checks.extend(cluster::room_for_next(config, &survey));
+    checks.extend(cluster::room_for_next(config, &survey, now));
     if let Some(endpoint) = survey.preference().into_iter().next()
         && survey.members.iter().any(|(_, answer)| answer.is_ok())
     {
