@@ -468,3 +468,44 @@ fn files_of_others_survive_everything() {
     assert_eq!(listed(&kept.host).len(), 3);
     kept.assert_still_proven();
 }
+
+#[test]
+fn a_disk_that_is_not_mounted_gets_no_backup_where_a_mount_is_required() {
+    // the mount point of the disk: a directory of the root file system
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    let is_on_root = |path: &&str| device(Path::new(path)) == device(Path::new("/"));
+    let place = ["/tmp", "/var/tmp", "/"].into_iter().find(is_on_root);
+    let point = TempDir::with_prefix_in("hce-mount-", place.unwrap()).unwrap();
+    let mut host = Host::new();
+    host.backups = point.path().to_owned();
+    let server = Fake::start(&host.pki, &golden("3.5.30"), Script::Faithful);
+    host.configure(&[server.endpoint()]);
+    let advice = host.run(&["check", "--offline"]).expect_success();
+    assert!(
+        advice.stdout.contains("set backup.require_mount = true"),
+        "{advice}"
+    );
+
+    let text = fs::read_to_string(&host.config).unwrap();
+    let text = text.replace("[backup]", "[backup]\nrequire_mount = true");
+    fs::write(&host.config, text).unwrap();
+    let output = host.run(&["backup"]).expect_code(73);
+    assert!(
+        output.stderr.contains("it is on the root file system"),
+        "{output}"
+    );
+    assert!(output.stderr.contains("hint: Mount the disk"), "{output}");
+    assert!(host.files().is_empty(), "{:?}", host.files());
+    let check = host.run(&["check"]).expect_code(73);
+    assert!(
+        check.stdout.contains("FAILED   backup.require_mount"),
+        "{check}"
+    );
+
+    let mount = Mount::tmpfs(&host.backups, "80m");
+    host.run(&["backup"]).expect_success();
+    let check = host.run(&["check"]).expect_success();
+    assert!(!check.stdout.contains("require_mount"), "{check}");
+    drop(mount);
+    assert!(host.files().is_empty(), "{:?}", host.files());
+}

@@ -101,7 +101,6 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
         &[
             "src/sha256.rs",
             "src/snapshot/trailer.rs",
-            "src/snapshot/spool.rs",
             "src/certificate",
             "src/schedule/",
         ],
