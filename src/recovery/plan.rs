@@ -379,11 +379,10 @@ fn command(host: &Host, source: &Source, goal: &Goal, wish: &Wish) -> String {
 
 fn hosts(host: &Host, membership: &Membership, restore: &str, goal: &Goal) -> Vec<Commands> {
     let file = quoted(&goal.file.to_string_lossy());
-    let others = || {
-        let members = membership.members().iter();
-        members.filter(|member| member.name != host.name)
-    };
-    let copies = others().map(|member| {
+    let mut others: Vec<_> = membership.members().iter().collect();
+    others.retain(|member| member.name != host.name);
+    others.sort_by(|one, other| one.name.cmp(&other.name));
+    let copies = others.iter().map(|member| {
         let at = member
             .peer_urls
             .first()
@@ -397,7 +396,7 @@ fn hosts(host: &Host, membership: &Membership, restore: &str, goal: &Goal) -> Ve
         here: true,
         commands: copies.chain([restore.to_owned()]).collect(),
     };
-    let elsewhere = others().map(|member| Commands {
+    let elsewhere = others.iter().map(|member| Commands {
         member: member.name.clone(),
         here: false,
         commands: vec![check.clone(), restore.to_owned()],
