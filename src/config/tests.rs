@@ -604,10 +604,10 @@ proptest! {
 
     #[test]
     fn what_is_filled_in_is_read_back_and_nothing_else(name in any::<String>()) {
-        let path = format!("/{}", name.replace('\0', ""));
+        let path = format!("/{}/ca.crt", name.replace('\0', ""));
         let text = filled_in(&[
             ("etcd.ca_file", Value::Text(path.clone())),
-            ("pki.files", Value::List(vec![path.clone(), "/b".into()])),
+            ("pki.files", Value::List(vec![path.clone(), "/ca.key".into()])),
         ]);
         prop_assert_eq!(text.lines().count(), INSTALLED.lines().count());
         let config = good(&text);
