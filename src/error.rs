@@ -314,7 +314,12 @@ pub fn etcd_code(error: &etcd::Error) -> ExitCode {
 fn store_code(error: &store::Error) -> ExitCode {
     match (error, error.errno()) {
         (store::Error::Locked { .. }, _) => ExitCode::Locked,
-        (store::Error::Exists { .. } | store::Error::Moved { .. }, _) => ExitCode::CannotCreate,
+        (
+            store::Error::Exists { .. }
+            | store::Error::Moved { .. }
+            | store::Error::NotMounted { .. },
+            _,
+        ) => ExitCode::CannotCreate,
         (_, Some(Errno::ACCESS | Errno::PERM)) => ExitCode::Permission,
         (store::Error::Read { .. }, _) | (_, Some(Errno::IO)) => ExitCode::Io,
         (store::Error::Open { .. } | store::Error::Write { .. }, _) => ExitCode::CannotCreate,
@@ -362,6 +367,7 @@ fn store_hint(error: &store::Error) -> Option<String> {
     | store::Error::Write { path, .. }
     | store::Error::Exists { path }
     | store::Error::Moved { path, .. }
+    | store::Error::NotMounted { path }
     | store::Error::Locked { path, .. }) = error;
     let is_link = path.is_symlink();
     let path = path.display();
@@ -371,6 +377,11 @@ fn store_hint(error: &store::Error) -> Option<String> {
         }
         (store::Error::Moved { .. }, _) => {
             format!("See what is there now with: findmnt -T {path}; then take the backup again.")
+        }
+        (store::Error::NotMounted { .. }, _) => {
+            format!(
+                "Mount the disk for the backups, or set backup.require_mount = false; see: findmnt -T {path}"
+            )
         }
         (store::Error::Open { .. }, Some(Errno::NOENT | Errno::LOOP)) if is_link => {
             format!("See what the link points to, and mount or make that: readlink {path}")

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::command::{DEADLINE, Host, Output, binary, run};
 use crate::support::fake::{Fake, Script};
+use crate::support::history::{History, whole};
 use crate::support::kept::{Kept, golden, large, told};
 use crate::support::mount::Mount;
 use crate::support::poll_until;
@@ -65,6 +66,53 @@ fn a_snapshot_that_would_not_fit_is_refused_with_the_numbers() {
     host.reserve("0");
     told(host.run(&["backup"]), 73);
     host.run(&["verify", "--all"]).expect_success();
+}
+
+#[test]
+fn a_backup_that_does_not_fit_costs_only_what_the_policy_removes_anyway() {
+    let host = host_with("mount");
+    let mount = Mount::tmpfs(&host.backups, "8m");
+    let server = Fake::start(&host.pki, &golden("3.5.30"), Script::Faithful);
+    let history = History::new();
+    let lay = |hour| {
+        let started = format!("2026-03-01T{hour:02}:00:00Z");
+        history.lay_as(&host.backups, &started, |manifest| {
+            manifest["stored"]["size"] = serde_json::json!(1 << 20);
+        })
+    };
+    let ids: Vec<String> = (0..6).map(lay).collect();
+    host.configure(&[server.endpoint()]);
+    // what makes the directory itself: the lock
+    host.run(&["prune"]).expect_success();
+    let free = mount.free();
+    let policy = |keep_last: u32, min_verified: u32, reserve: u64| {
+        let more = format!(
+            "[retention]\nkeep_last = {keep_last}\nkeep_daily = 0\nkeep_weekly = 0\nmin_verified = {min_verified}"
+        );
+        host.configure_as(&[server.endpoint()], &host.pki.client, &more);
+        host.reserve(&reserve.to_string());
+    };
+    for (why, keep_last, min_verified, reserve) in [
+        ("the policy keeps all", 7, 1, free),
+        ("six must be there without the new one", 6, 6, free),
+        ("what would go is not enough", 5, 1, free + (2 << 20)),
+    ] {
+        policy(keep_last, min_verified, reserve);
+        let output = told(host.run(&["backup"]), 73);
+        assert!(
+            output.stderr.contains("no backup that the policy keeps"),
+            "{output}"
+        );
+        assert_eq!(whole(&host.backups), ids, "{why}");
+        host.run(&["check"]).expect_code(73);
+    }
+    // one of the two that the policy lets go is enough before; the other goes after
+    policy(5, 5, free);
+    host.run(&["check"]).expect_success();
+    let output = host.run(&["backup", "--json"]).expect_success();
+    assert!(output.stderr.contains("to make room"), "{output}");
+    assert_eq!(output.stderr.matches("to make room").count(), 1, "{output}");
+    assert_eq!(whole(&host.backups), [&ids[2..], &[id(&output)]].concat());
 }
 
 /// A server that takes seconds for a large snapshot.
@@ -467,4 +515,45 @@ fn files_of_others_survive_everything() {
     // and none of them is taken for a backup
     assert_eq!(listed(&kept.host).len(), 3);
     kept.assert_still_proven();
+}
+
+#[test]
+fn a_disk_that_is_not_mounted_gets_no_backup_where_a_mount_is_required() {
+    // the mount point of the disk: a directory of the root file system
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    let is_on_root = |path: &&str| device(Path::new(path)) == device(Path::new("/"));
+    let place = ["/tmp", "/var/tmp", "/"].into_iter().find(is_on_root);
+    let point = TempDir::with_prefix_in("hce-mount-", place.unwrap()).unwrap();
+    let mut host = Host::new();
+    host.backups = point.path().to_owned();
+    let server = Fake::start(&host.pki, &golden("3.5.30"), Script::Faithful);
+    host.configure(&[server.endpoint()]);
+    let advice = host.run(&["check", "--offline"]).expect_success();
+    assert!(
+        advice.stdout.contains("set backup.require_mount = true"),
+        "{advice}"
+    );
+
+    let text = fs::read_to_string(&host.config).unwrap();
+    let text = text.replace("[backup]", "[backup]\nrequire_mount = true");
+    fs::write(&host.config, text).unwrap();
+    let output = host.run(&["backup"]).expect_code(73);
+    assert!(
+        output.stderr.contains("it is on the root file system"),
+        "{output}"
+    );
+    assert!(output.stderr.contains("hint: Mount the disk"), "{output}");
+    assert!(host.files().is_empty(), "{:?}", host.files());
+    let check = host.run(&["check"]).expect_code(73);
+    assert!(
+        check.stdout.contains("FAILED   backup.require_mount"),
+        "{check}"
+    );
+
+    let mount = Mount::tmpfs(&host.backups, "80m");
+    host.run(&["backup"]).expect_success();
+    let check = host.run(&["check"]).expect_success();
+    assert!(!check.stdout.contains("require_mount"), "{check}");
+    drop(mount);
+    assert!(host.files().is_empty(), "{:?}", host.files());
 }

@@ -10,6 +10,7 @@ use crate::support::backup::text;
 use crate::support::command::{DEADLINE, Host, Running};
 use crate::support::etcd::{Etcd, versions};
 use crate::support::fake::{Fake, Script};
+use crate::support::history::History;
 use crate::support::poll_until;
 
 /// Kills spread over a whole run, and around its publishing.
@@ -219,4 +220,55 @@ fn one_backup_at_a_time_and_the_lock_ends_with_its_holder() {
             format!("etcd-{id}.json")
         ]
     );
+}
+
+#[test]
+fn kill_nine_in_mid_prune_leaves_whole_backups_and_the_next_prune_ends_it() {
+    let host = Host::new();
+    let more = "[retention]\nkeep_last = 3\nkeep_daily = 0\nkeep_weekly = 0";
+    let nowhere = ["https://127.0.0.1:1".to_owned()];
+    host.configure_as(&nowhere, &host.pki.client, more);
+    let foreign = put_foreign_files(&host);
+    let history = History::new();
+    let (mut killed, mut cut) = (0, 0);
+    for kill in 0..KILLS {
+        let hour = |hour| history.lay(&host.backups, &format!("2026-03-01T{hour:02}:00:00Z"));
+        let laid: Vec<String> = (0..12).map(hour).collect();
+        let mut running = host.start(&["prune"]);
+        // so many are gone, and a part of the next
+        let goal = laid.len() - 1 - usize::try_from(kill % 8).unwrap();
+        while running.ended().is_none() && ids(&host, "etcd-", ".json").len() > goal {}
+        let from = Instant::now();
+        while from.elapsed() < Duration::from_micros(u64::from(kill) * 40) {
+            std::hint::spin_loop();
+        }
+        killed += usize::from(running.ended().is_none());
+        running.kill();
+
+        let (manifests, data) = (ids(&host, "etcd-", ".json"), ids(&host, "etcd-", ".db"));
+        let notes = ids(&host, ".etcd-", ".removing");
+        assert!(
+            manifests.iter().all(|id| data.contains(id)),
+            "{:?}",
+            host.files()
+        );
+        for id in data.iter().filter(|id| !manifests.contains(id)) {
+            assert!(notes.contains(id), "{:?}", host.files());
+            cut += 1;
+        }
+        assert!(
+            laid[9..].iter().all(|id| manifests.contains(id)),
+            "{:?}",
+            host.files()
+        );
+        assert_eq!(foreign_files(&host), foreign);
+        host.run(&["prune"]).expect_success();
+        assert_eq!(ids(&host, "etcd-", ".json"), laid[9..]);
+        assert_eq!(ids(&host, "etcd-", ".db"), laid[9..]);
+        let rest = ids(&host, ".", "");
+        assert!(rest.iter().all(|name| name == "lock"), "{:?}", host.files());
+        assert_eq!(foreign_files(&host), foreign);
+    }
+    assert!(killed >= 10, "only {killed} prunes were killed");
+    assert!(cut > 0, "no prune was cut between a manifest and its data");
 }

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::support::command::{Host, Output, Running};
 use super::support::etcd::{Etcd, Version, versions};
 use super::support::fake::{Fake, Script};
+use super::support::history::History;
 use super::support::{poll_until, wait_for};
 
 /// How long anything may take that is not bound to the clock on the wall.
@@ -514,7 +515,55 @@ fn a_full_disk_is_a_failing_backup_until_there_is_room() {
     daemon.signal(Signal::HUP);
     daemon.backup(0);
     daemon.hear("STATUS=newest verified backup");
+    // thousands of runs were missed, and one is made up for
+    for _ in 0..3 {
+        daemon.hear("WATCHDOG=1");
+    }
     daemon.stop();
+    assert_eq!(node.manifests().len(), 1);
+}
+
+#[test]
+fn a_prune_that_fails_is_in_the_status_and_the_memory_and_costs_no_backup() {
+    let (_etcd, node) = with_etcd(YEARLY);
+    node.edit(
+        "[etcd]",
+        "[retention]\nkeep_last = 1\nkeep_daily = 0\nkeep_weekly = 0\nmin_verified = 1\n[etcd]",
+    );
+    let history = History::new();
+    let ids = ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]
+        .map(|started| history.lay(&node.host.backups, started));
+    // nothing can be given the name of what is there already and is no file
+    let in_the_way = node.host.backups.join(format!(".etcd-{}.removing", ids[0]));
+    fs::create_dir(&in_the_way).unwrap();
+    node.missed_a_run();
+    let mut daemon = node.start();
+    let status = daemon.hear("PRUNING FAILS since");
+    assert!(status.contains("STATUS=newest verified backup"), "{status}");
+    let (output, _) = daemon.stop();
+    assert!(
+        output
+            .stderr
+            .contains(&format!("removed backup {}", ids[1])),
+        "{output}"
+    );
+    let left: Vec<Value> = node.manifests();
+    assert_eq!((left.len(), &left[0]["id"]), (2, &json!(ids[0])));
+    let why = node.state()["pruning"]["error"].to_string();
+    assert!(why.contains(&ids[0]), "{why}");
+
+    // the next time it works, and the trouble is over
+    fs::remove_dir(&in_the_way).unwrap();
+    let mut state = node.state();
+    state["settled"] = json!("2020-01-01T00:00:00Z");
+    fs::write(node.state_file(), state.to_string()).unwrap();
+    let mut daemon = node.start();
+    poll_until("only the newest is left", SOON, || {
+        daemon.listen();
+        node.state()["pruning"].is_null()
+    });
+    daemon.stop();
+    assert_eq!(node.manifests().len(), 1);
 }
 
 #[test]

@@ -39,6 +39,15 @@ fn kept_page_mutations_obey_the_laws() {
 }
 
 #[test]
+fn kept_page_mutations_can_be_restored_where_they_are_sound() {
+    let (all, restored) = replay("page_mutations", subjects::restore);
+    assert!(
+        restored > 0 && restored < all,
+        "{restored} of {all} restored"
+    );
+}
+
+#[test]
 fn kept_manifests_obey_the_laws() {
     let (all, accepted) = replay("manifest", subjects::manifest);
     assert!(
@@ -74,5 +83,6 @@ proptest! {
     #[test]
     fn a_few_patches_at_random_obey_the_laws_too(input in prop::collection::vec(any::<u8>(), 0..60)) {
         subjects::page_mutations(&input);
+        subjects::restore(&input);
     }
 }

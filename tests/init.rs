@@ -276,13 +276,15 @@ fn config_files(host: &Host) -> usize {
 #[test]
 fn an_untouched_default_is_replaced_without_a_word_of_force() {
     let host = host_with("etcd.yaml", &golden("v1.34.yaml"));
-    fs::write(&host.config, config::INSTALLED).unwrap();
-    let report = init(&host, &["--json"]).json();
-    assert_eq!(
-        (&report["outcome"], &report["kept"]),
-        (&json!("written"), &Value::Null)
-    );
-    assert_eq!(config_files(&host), 1);
+    for default in [config::PACKAGED, config::INSTALLED] {
+        fs::write(&host.config, default).unwrap();
+        let report = init(&host, &["--json"]).json();
+        assert_eq!(
+            (&report["outcome"], &report["kept"]),
+            (&json!("written"), &Value::Null)
+        );
+        assert_eq!(config_files(&host), 1);
+    }
     // and a link stays one
     let target = host.directory().join("elsewhere.toml");
     fs::write(&target, config::INSTALLED).unwrap();

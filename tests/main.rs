@@ -68,5 +68,8 @@ mod tls;
 /// Whatever the fuzzers have kept is still read without a panic, and obeys the laws of its reader.
 mod fuzz_replay;
 
+/// What the packages are made from: version, changelog, configuration, list of files.
+mod packaging;
+
 /// The import table, the budgets and the fences hold.
 mod architecture;

@@ -1,135 +1,38 @@
 #!/usr/bin/env bash
 # Proves the unit under a real systemd: a Debian made with debootstrap and booted by systemd-nspawn, with an etcd
-# in it. Needs root, debootstrap, systemd-nspawn, nsenter and openssl; leaves nothing running.
+# in it. Needs root; leaves nothing running. What the packages make of it is proven by tests/packages.sh.
 #
 #     tests/systemd.sh [BINARY]     (default: target/debug/hypercloud-etcd)
-#
-# The Debian is made once, below ${HCE_SYSTEMD_DIR:-target/systemd}; an etcd is taken from ${HCE_ETCD_DIR:-target/etcd}.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. tests/machine.sh
 
-target=${CARGO_TARGET_DIR:-target}
 binary=${1:-$target/debug/hypercloud-etcd}
-etcd=${HCE_ETCD_DIR:-$target/etcd}/3.5/etcd
-base=${HCE_SYSTEMD_DIR:-$target/systemd}
-root=$base/debian
-unit=hypercloud-etcd
-work=$(mktemp -d)
-
-fail() {
-    printf 'FAILED: %s\n' "$1" >&2
-    [ -z "${init:-}" ] || { inside hypercloud-etcd check; inside journalctl -u "$unit" --no-pager -n 40; inside systemctl status "$unit" --no-pager; } >&2 || true
-    exit 1
-}
-ok() { printf 'ok: %s\n' "$1"; }
-if [ "$(id -u)" = 0 ] && ! { command -v debootstrap && command -v systemd-nspawn; } >/dev/null; then
-    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
-        debootstrap systemd-container >/dev/null || fail "debootstrap and systemd-container cannot be installed"
-fi
-for tool in debootstrap systemd-nspawn systemd-analyze nsenter openssl pgrep; do
-    command -v "$tool" >/dev/null || fail "there is no $tool"
-done
 [ -x "$binary" ] || fail "there is no $binary"
-[ -x "$etcd" ] || fail "there is no $etcd; run tests/install.sh"
-
-# --- The machine
-
-if [ ! -e "$base/ready" ]; then
-    mkdir -p "$base"
-    uri=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 2>/dev/null | awk '$1 == "bookworm" { print $2; exit }')
-    # the lists may have been cleaned away, as they are in most images
-    [ -n "$uri" ] || { apt-get -qq update && uri=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 2>/dev/null | awk '$1 == "bookworm" { print $2; exit }'); }
-    [ -n "$uri" ] || fail "apt knows no source of bookworm"
-    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps,libpam-systemd bookworm "$root" \
-        "$uri" >"$base/debootstrap.log" || fail "debootstrap: see $base/debootstrap.log"
-    touch "$base/ready"
-fi
-rm -rf "$root"/{mnt/backup,srv/elsewhere,var/lib/hypercloud-etcd,var/lib/etcd,var/log/journal,etc/hypercloud-etcd} \
-    "$root"/etc/systemd/system/"$unit".service.d "$root"/etc/kubernetes
-mkdir -p "$root"/{mnt/backup,srv/elsewhere,etc/hypercloud-etcd,etc/kubernetes/pki/etcd,var/lib/"$unit"}
+make_machine
+mkdir -p "$root"/{mnt/backup,srv/elsewhere,etc/hypercloud-etcd,var/lib/"$unit"}
 chmod 0700 "$root/mnt/backup" "$root/srv/elsewhere"
 install -m 0755 "$binary" "$root/usr/bin/hypercloud-etcd"
-install -m 0755 "$etcd" "$root/usr/local/bin/etcd"
 install -m 0644 systemd/hypercloud-etcd.service "$root/usr/lib/systemd/system/"
 printf 'schedule = "0 0 1 1 *"\n[etcd]\nendpoints = ["https://localhost:2379"]\n[backup]\nreserve = "1MiB"\n' \
     >"$root/etc/hypercloud-etcd/config.toml"
-printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
 # a run was missed, so one is made up for at once
 printf '{"format": 1, "settled": "2020-01-01T00:00:00Z"}' >"$root/var/lib/$unit/state.json"
-
-pki=$root/etc/kubernetes/pki/etcd
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=etcd-ca \
-    -keyout "$pki/ca.key" -out "$pki/ca.crt" 2>/dev/null
-for name in server healthcheck-client; do
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$name" \
-        -keyout "$pki/$name.key" -out "$work/$name.csr" 2>/dev/null
-    openssl x509 -req -in "$work/$name.csr" -CA "$pki/ca.crt" -CAkey "$pki/ca.key" -CAcreateserial -days 30 \
-        -extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1') -out "$pki/$name.crt" 2>/dev/null
-done
-cp "$pki"/ca.crt "$pki"/ca.key "$root/etc/kubernetes/pki/"
-chmod 0600 "$pki"/*.key "$root"/etc/kubernetes/pki/ca.key
-
-# nothing of the host but its kernel; --private-network so that the ports are its own
-systemd-nspawn -q -D "$root" --boot --register=no --keep-unit --private-network </dev/null >"$work/console" 2>&1 &
-nspawn=$!
-cleanup() {
-    [ -z "${init:-}" ] || nsenter -m -u -i -n -p -t "$init" systemctl poweroff 2>/dev/null || true
-    for _ in $(seq 100); do kill -0 "$nspawn" 2>/dev/null || break; sleep 0.1; done
-    kill "$nspawn" 2>/dev/null || true
-    rm -rf "$work"
-}
-trap cleanup EXIT
-
-inside() { nsenter -m -u -i -n -p -t "$init" "$@"; }
-# wait_until WHAT COMMAND…: the command succeeds in good time
-wait_until() {
-    local what=$1
-    shift
-    for _ in $(seq 100); do
-        if "$@" >/dev/null 2>&1; then return 0; fi
-        sleep 0.2
-    done
-    fail "$what: not so in time"
-}
-find_init() { init=$(pgrep -P "$nspawn") && [ -n "$init" ]; }
-is_up() { inside systemctl is-system-running | grep -Eq 'running|degraded'; }
-status() { inside systemctl show -p StatusText --value "$unit"; }
-says() { status | grep -q -- "$1"; }
-property() { inside systemctl show -p "$1" --value "$unit"; }
-id_of() { sed -n "s/^pub const $1: &str = \"\([0-9a-f]*\)\";/\1/p" src/report/event.rs; }
-event() { inside journalctl -u "$unit" "MESSAGE_ID=$(id_of "$1")" -o json --no-pager; }
-told() { event "$1" | grep -q .; }
-
-wait_until "the machine's init" find_init
-wait_until "the machine" is_up
-inside ip link set lo up 2>/dev/null || true
-inside systemd-run -q --unit=etcd etcd --data-dir /var/lib/etcd --listen-client-urls https://127.0.0.1:2379 \
-    --advertise-client-urls https://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380 --client-cert-auth \
-    --cert-file /etc/kubernetes/pki/etcd/server.crt --key-file /etc/kubernetes/pki/etcd/server.key \
-    --trusted-ca-file /etc/kubernetes/pki/etcd/ca.crt
+make_pki
+boot
+start_etcd
 wait_until "etcd" inside hypercloud-etcd check
 
 # --- The unit
 
-exposure=$(systemd-analyze security --offline=yes --no-pager systemd/hypercloud-etcd.service | awk '/Overall exposure/ { print $(NF - 2) }')
-awk -v e="$exposure" 'BEGIN { exit !(e <= 1.5) }' || fail "the exposure is $exposure"
-ok "the exposure is $exposure"
-inside systemd-analyze verify "/usr/lib/systemd/system/$unit.service" 2>&1 | grep -v "Command 'man" | grep . && fail "systemd-analyze verify"
-ok "systemd-analyze verify has nothing to say"
-
+judge_unit
 inside systemctl start "$unit" || fail "start"
 wait_until "the missed run is made up for" says "newest verified backup"
 ok "READY, and a backup in the sandbox: $(status)"
-entry=$(event BACKUP_DONE)
-for field in BACKUP_ID REVISION BYTES DURATION_MS ENDPOINT TRIGGER MESSAGE_ID; do
-    grep -q "\"$field\":\"" <<<"$entry" || fail "the event has no $field: $entry"
-done
-grep -q '"PRIORITY":"6"' <<<"$entry" || fail "its priority is not 6: $entry"
-grep -q '"_CAP_EFFECTIVE":"0"' <<<"$entry" || fail "it has capabilities: $entry"
-ok "its event has every field, priority 6 and no capabilities"
+judge_backup_event
 inside journalctl -u "$unit" --no-pager -o cat | grep -E '^backup [0-9TZ]+ is verified: ' || fail "no line for people"
 inside hypercloud-etcd status >/dev/null || fail "status: $(inside hypercloud-etcd status)"
-cmp -s "$root"/mnt/backup/pki/*/ca.key "$pki/ca.key" || fail "the root-only ca.key was not kept"
+cmp -s "$root"/mnt/backup/pki/*/ca.key "$root/etc/kubernetes/pki/ca.key" || fail "the root-only ca.key was not kept"
 told CA_COPIED || fail "no event of the copied CA"
 ok "root-only keys are read, and ca.key is kept"
 ok "memory: $(property MemoryCurrent) bytes, $(grep VmRSS "/proc/$(pgrep -P "$init" -x hypercloud-etcd)/status" | tr -s '\t ' ' ')"

@@ -46,6 +46,7 @@ pub(super) struct Etcd {
 pub(super) struct Backup {
     pub(super) dir: PathBuf,
     pub(super) reserve: u64,
+    pub(super) require_mount: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -175,6 +176,9 @@ pub(super) const KEYS: &[Key] = &[
         "The directory that holds the backups."),
     key!(backup.reserve, SIZE, "1GiB",
         "A backup that would leave less free space than this is refused."),
+    key!(backup.require_mount, FLAG, false,
+        "Whether no backup is made while backup.dir is on the root file system, as the mount point \
+         of a disk is that is not mounted."),
 
     key!(pki.files, FILES, ["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key"],
         "The files that are kept beside the backups, each time they change; the one called ca.crt, \

@@ -9,6 +9,9 @@ use super::file;
 
 /// The text of the installed configuration.
 pub const INSTALLED: &str = include_str!("../../config/hypercloud-etcd.toml");
+/// What the packages bring in its place: a word on where the reference is. It is the same in every
+/// version, so that no upgrade asks about a file that was changed.
+pub const PACKAGED: &str = include_str!("../../packaging/config.toml");
 
 /// What a key is set to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -19,7 +19,7 @@ mod syntax;
 mod tests;
 mod value;
 
-pub use installed::{INSTALLED, Value, filled_in, masked};
+pub use installed::{INSTALLED, PACKAGED, Value, filled_in, masked};
 pub use problem::{Problem, Severity};
 
 use crate::retention::Policy;
@@ -340,6 +340,7 @@ fn compose(path: &Path, file: file::File, schedule: Schedule, warnings: Vec<Prob
         backup: store::Settings {
             dir: file.backup.dir,
             reserve: file.backup.reserve,
+            require_mount: file.backup.require_mount,
         },
         pki: pki::Settings {
             files: file.pki.files,

@@ -41,13 +41,9 @@ pub(super) struct Contents {
 
 impl Contents {
     /// Those of `source` as `recipe` wants them.
-    pub(super) fn plan(
-        source: &Verified,
-        database: &Database<'_>,
-        recipe: &Recipe,
-    ) -> Result<Self, Error> {
-        let facts = source.facts();
-        let revision = check(facts, recipe)?;
+    pub(super) fn plan(source: &Verified, recipe: &Recipe) -> Result<Self, Error> {
+        let revision = check(source.facts(), recipe)?;
+        let database = source.database().map_err(Error::Source)?;
         let buckets = database.buckets().map_err(Error::Source)?;
         let named = buckets.into_iter().map(|each| (each.name.clone(), each));
         let buckets: BTreeMap<_, _> = named.collect();
@@ -55,13 +51,13 @@ impl Contents {
         find(b"key").ok_or(Error::NotEtcd("key"))?;
         let meta = find(b"meta").ok_or(Error::NotEtcd("meta"))?;
 
-        let mut meta: BTreeMap<_, _> = small(database, meta)?.into_iter().collect();
+        let mut meta: BTreeMap<_, _> = small(&database, meta)?.into_iter().collect();
         let index = recipe.membership.members().len() as u64;
         let number = |number: u64| number.to_be_bytes().to_vec();
         meta.insert(b"consistent_index".to_vec(), number(index));
         meta.insert(b"term".to_vec(), number(TERM));
         let mut changes = BTreeMap::new();
-        if recipe.bump.is_some() {
+        if recipe.bump.is_some_and(|bump| bump > 0) {
             let key = [&revision.to_be_bytes()[..], b"_", &0u64.to_be_bytes()].concat();
             meta.insert(b"scheduledCompactRev".to_vec(), key.clone());
             changes.insert(b"key".to_vec(), Change::Append((key, Vec::new())));

@@ -23,6 +23,8 @@ pub use error::{Error, Version};
 pub use membership::{Id, Member, Membership, PeerUrl};
 pub use staging::{Ownership, Place, in_use};
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -32,6 +34,9 @@ use crate::snapshot::{Facts, Verified, status_hash};
 use contents::Contents;
 use database::Failure;
 use staging::{Staging, failed};
+
+/// Where a data directory has its database.
+const DATABASE: &str = "member/snap/db";
 
 /// What to make.
 #[derive(Debug, Clone)]
@@ -43,7 +48,7 @@ pub struct Recipe {
     /// The etcd that is to start from it, where that is known.
     pub etcd: Option<Version>,
     /// Revisions to add, so that no client has seen a later one; all before counts as compacted.
-    /// Every member of the cluster has to be made with the same number.
+    /// Every member of the cluster has to be made with the same number; 0 adds none.
     pub bump: Option<u64>,
     /// Whether alarms are cleared: else one of the old cluster, such as that its database is full,
     /// goes on.
@@ -104,6 +109,18 @@ pub struct Built {
     pub size: u64,
 }
 
+/// A database that has been written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Written {
+    /// The revision that the store is at.
+    pub revision: u64,
+    /// What `etcdutl snapshot status` says of it.
+    pub hash: u32,
+    /// Its bytes.
+    pub size: u64,
+}
+
 impl Recipe {
     /// Whether a database like this can be restored so; the revision that the store is then at.
     ///
@@ -131,8 +148,7 @@ pub fn build(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Built, Error> {
     let member = recipe.membership.member(&recipe.name)?;
-    let database = source.database().map_err(Error::Source)?;
-    let contents = Contents::plan(source, &database, recipe)?;
+    let contents = Contents::plan(source, recipe)?;
     let place = Place::look(target)?;
     let wal_place = recipe.wal_dir.as_deref().map(Place::look).transpose()?;
 
@@ -143,7 +159,9 @@ pub fn build(
         .transpose()?;
     data.directory("member")?;
     data.directory("member/snap")?;
-    let size = write_database(source, &contents, recipe.layout, &data, progress)?;
+    let file = data.file(DATABASE)?;
+    let path = data.path().join(DATABASE);
+    let database = write(source, &contents, recipe.layout, (&file, &path), progress)?;
     write_log(recipe, member.id, &data, wal.as_ref())?;
     for directory in ["member/snap", "member", ""] {
         data.sync(directory)?;
@@ -159,27 +177,38 @@ pub fn build(
         data_dir,
         member_id: member.id,
         cluster_id: recipe.membership.cluster_id(),
-        revision: contents.revision,
-        hash: status_hash(&contents.sums),
-        size,
+        revision: database.revision,
+        hash: database.hash,
+        size: database.size,
     })
 }
 
-/// Writes the database, proves it and makes it durable.
-fn write_database(
+/// Writes the database of a member alone, to an empty file that lies at `path`, proves it and makes
+/// it durable.
+///
+/// # Errors
+/// [`Error`]; what is in the file then is of no use.
+pub fn write_database(
+    source: &Verified,
+    recipe: &Recipe,
+    (file, path): (&File, &Path),
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Written, Error> {
+    let contents = Contents::plan(source, recipe)?;
+    write(source, &contents, recipe.layout, (file, path), progress)
+}
+
+fn write(
     source: &Verified,
     contents: &Contents,
     layout: Layout,
-    data: &Staging,
+    (file, path): (&File, &Path),
     progress: &mut dyn FnMut(Progress),
-) -> Result<u64, Error> {
-    const NAME: &str = "member/snap/db";
-    let file = data.file(NAME)?;
-    let path = data.path().join(NAME);
-    let written = database::write(source, contents, layout, &file, progress);
+) -> Result<Written, Error> {
+    let written = database::write(source, contents, layout, file, progress);
     let size = written.map_err(|failure| match failure {
         Failure::Source(damage) => Error::Source(damage),
-        Failure::File(error) => failed(&path, "written")(error),
+        Failure::File(error) => failed(path, "written")(error),
         Failure::Nested(bucket) => Error::Nested(bucket),
     })?;
     let mut tell = |done| {
@@ -192,15 +221,18 @@ fn write_database(
     tell(0);
     let (proven, synced) = thread::scope(|scope| {
         let syncing = scope.spawn(|| file.sync_all());
-        let proven = database::prove(source, contents, layout, &file, size);
+        let proven = database::prove(contents, file, size);
         (proven, syncing.join())
     });
     proven?;
-    let synced =
-        synced.unwrap_or_else(|_| Err(std::io::Error::other("the syncing thread has ended")));
-    synced.map_err(failed(&path, "made durable"))?;
+    let synced = synced.unwrap_or_else(|_| Err(io::Error::other("the syncing thread has ended")));
+    synced.map_err(failed(path, "made durable"))?;
     tell(size);
-    Ok(size)
+    Ok(Written {
+        revision: contents.revision,
+        hash: status_hash(&contents.sums),
+        size,
+    })
 }
 
 /// Writes the log and the raft snapshot.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, FlockOperation, Gid, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::Error;
+use super::{DATABASE, Error};
 
 /// What stands between the name of a directory and the number of the attempt to make it.
 const MARK: &str = ".restore-";
@@ -128,7 +128,7 @@ impl Place {
 /// # Errors
 /// [`Error::Io`] where there is a database that cannot be opened.
 pub fn in_use(data_dir: &Path) -> Result<bool, Error> {
-    let path = data_dir.join("member/snap/db");
+    let path = data_dir.join(DATABASE);
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error)

@@ -1,6 +1,16 @@
-//! The bytes that etcd's own tool writes, and texts that it does not take.
+//! The bytes that etcd's own tool writes, texts that it does not take, and databases of any shape,
+//! written in both layouts and read back entry by entry.
 
+use std::fs;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::wire::Message;
 use super::*;
+use crate::snapshot::Trailer;
+use crate::snapshot::bolt::Database;
+use crate::snapshot::bolt::specimen::{self, Buckets, Layout as Specimen};
 
 fn membership(text: &str) -> Membership {
     Membership::parse(text, "newtok").unwrap()
@@ -95,4 +105,289 @@ fn versions_are_compared_by_their_numbers() {
     assert!(version("3.10.0") > version("v3.6.1"));
     assert_eq!(version("3.6"), version("3.6.0-rc.1"));
     assert_eq!(Version::parse("unknown"), None);
+}
+
+/// Every bucket and entry of the database in a file, as its readers meet them.
+fn contents_of(file: &File, length: u64) -> Buckets {
+    let database = Database::open(file, length).unwrap();
+    let mut contents = Buckets::new();
+    for bucket in database.buckets().unwrap() {
+        let entries = contents.entry(bucket.name.clone()).or_default();
+        let mut show = |key: &[u8], value: &[u8], _| {
+            entries.insert(key.to_vec(), value.to_vec());
+            Ok(())
+        };
+        database.entries(&bucket, &mut show).unwrap();
+    }
+    contents
+}
+
+/// What a restore makes of these buckets, by the rules alone.
+fn restored(mut buckets: Buckets, recipe: &Recipe) -> Buckets {
+    let revision = |main: u64| [&main.to_be_bytes()[..], b"_", &[0; 8]].concat();
+    let main = |key: &[u8]| u64::from_be_bytes(key[..8].try_into().unwrap());
+    let meta = buckets.get_mut(&b"meta"[..]).unwrap();
+    let compacted = meta
+        .get(&b"finishedCompactRev"[..])
+        .map_or(0, |rev| main(rev));
+    meta.insert(b"consistent_index".to_vec(), vec![0, 0, 0, 0, 0, 0, 0, 2]);
+    meta.insert(b"term".to_vec(), vec![0, 0, 0, 0, 0, 0, 0, 1]);
+    if let Some(bump) = recipe.bump {
+        let keys = buckets.get_mut(&b"key"[..]).unwrap();
+        let newest = keys.keys().next_back().map_or(0, |key| main(key));
+        let new = revision(newest.max(compacted) + bump);
+        keys.insert(new.clone(), Vec::new());
+        let meta = buckets.get_mut(&b"meta"[..]).unwrap();
+        meta.insert(b"scheduledCompactRev".to_vec(), new);
+    }
+    let members = recipe.membership.members().iter().map(|member| {
+        let (id, urls) = (member.id, &member.peer_urls);
+        let json = format!(
+            r#"{{"id":{},"peerURLs":["{}"],"name":"{}"}}"#,
+            id.0, urls[0], member.name
+        );
+        (format!("{:x}", id.0).into_bytes(), json.into_bytes())
+    });
+    buckets.insert(b"members".to_vec(), members.collect());
+    buckets.insert(b"members_removed".to_vec(), [].into());
+    buckets.entry(b"cluster".to_vec()).or_default();
+    if recipe.clear_alarms
+        && let Some(alarms) = buckets.get_mut(&b"alarm"[..])
+    {
+        alarms.clear();
+    }
+    buckets
+}
+
+fn recipe() -> Recipe {
+    Recipe {
+        membership: membership("m1=http://127.0.0.1:1,m2=http://127.0.0.1:2"),
+        name: "m2".into(),
+        etcd: None,
+        bump: None,
+        clear_alarms: false,
+        layout: Layout::Copy,
+        wal_dir: None,
+        ownership: None,
+    }
+}
+
+fn verified(bytes: &[u8]) -> Verified {
+    let no_scratch = || Err(io::Error::other("no scratch file expected"));
+    Verified::prove(specimen::file(bytes), Trailer::Waived, &no_scratch).unwrap()
+}
+
+/// Restores a database in both layouts and holds what is written to what the rules ask for.
+fn restores(bytes: &[u8], buckets: &Buckets, recipe: &Recipe) {
+    let source = verified(bytes);
+    let work = TempDir::new().unwrap();
+    for layout in [Layout::Copy, Layout::Compact] {
+        let target = work.path().join(format!("{layout:?}"));
+        let recipe = Recipe {
+            layout,
+            ..recipe.clone()
+        };
+        let built = build(&source, &recipe, &target, &mut |_| {}).unwrap();
+        let written = File::open(target.join("member/snap/db")).unwrap();
+        assert_eq!(written.metadata().unwrap().len(), built.size);
+        let expected = restored(buckets.clone(), &recipe);
+        assert_eq!(contents_of(&written, built.size), expected, "{layout:?}");
+        // and it can be restored from again
+        let no_scratch = || Err(io::Error::other("no scratch file expected"));
+        let again = Verified::prove(written, Trailer::Waived, &no_scratch).unwrap();
+        assert_eq!(again.facts().hash, built.hash);
+        assert_eq!(
+            again.facts().revision,
+            source.facts().revision.max(if recipe.bump.is_some() {
+                built.revision
+            } else {
+                0
+            },)
+        );
+    }
+    // nothing but the two directories is left
+    assert_eq!(fs::read_dir(work.path()).unwrap().count(), 2);
+}
+
+/// Bytes and quarters of a page, so that some values overflow at every page size.
+type Size = (usize, usize);
+
+fn sizes() -> impl Strategy<Value = Size> {
+    (0usize..60, prop_oneof![12 => Just(0usize), 1 => 1usize..10])
+}
+
+/// Databases as an etcd could have written them, but for their sizes and shapes.
+fn databases() -> impl Strategy<Value = (Specimen, Buckets)> {
+    let fanout = prop_oneof![Just(2usize), 3usize..8, Just(1000)];
+    let specimen = (10u32..=16, fanout, any::<bool>(), any::<bool>());
+    let history = prop::collection::vec((1u64..3, sizes()), 0..120);
+    let other =
+        prop::collection::btree_map(prop::collection::vec(any::<u8>(), 1..30), sizes(), 0..40);
+    let name = prop_oneof![
+        Just(b"lease".to_vec()),
+        Just(b"alarm".to_vec()),
+        Just(b"authUsers".to_vec()),
+        Just(b"cluster".to_vec()),
+        prop::collection::vec(any::<u8>(), 1..12)
+    ];
+    let others = prop::collection::btree_map(name, other, 0..5);
+    (specimen, history, others, any::<bool>()).prop_map(|(shape, history, others, is_compacted)| {
+        let (shift, fanout, inlines, lists_free) = shape;
+        let specimen = Specimen {
+            page_size: 1 << shift,
+            fanout,
+            inlines,
+            lists_free,
+        };
+        let value = |(bytes, quarters): Size| vec![7; bytes + quarters * specimen.page_size / 4];
+        let mut buckets: Buckets = others
+            .into_iter()
+            .map(|(name, entries)| {
+                let entries = entries.into_iter().map(|(key, size)| (key, value(size)));
+                (name, entries.collect())
+            })
+            .collect();
+        let mut main = 1;
+        let keys = history.into_iter().map(|(step, size)| {
+            main += step;
+            let stored = Message::default()
+                .bytes(1, b"/registry/pods/a")
+                .number(2, 2)
+                .number(3, main)
+                .number(4, 1)
+                .bytes(5, &value(size));
+            let key = [&main.to_be_bytes()[..], b"_", &[0; 8]].concat();
+            (key, stored.finish())
+        });
+        buckets.insert(b"key".to_vec(), keys.collect());
+        let mut meta: std::collections::BTreeMap<_, _> =
+            [(b"consistent_index".to_vec(), vec![0, 0, 0, 0, 0, 1, 2, 3])].into();
+        if is_compacted {
+            let revision = [&(main + 5).to_be_bytes()[..], b"_", &[0; 8]].concat();
+            meta.insert(b"finishedCompactRev".to_vec(), revision);
+        }
+        buckets.insert(b"meta".to_vec(), meta);
+        let old = br#"{"id":1,"peerURLs":["http://old:1"],"name":"old"}"#.to_vec();
+        buckets.insert(b"members".to_vec(), [(b"1".to_vec(), old)].into());
+        (specimen, buckets)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_database_of_any_shape_is_written_entry_by_entry(
+        (specimen, buckets) in databases(),
+        bump in prop_oneof![Just(None), (1u64..2_000_000_000).prop_map(Some)],
+        clear_alarms in any::<bool>(),
+    ) {
+        let recipe = Recipe { bump, clear_alarms, ..recipe() };
+        restores(&specimen.build(&buckets), &buckets, &recipe);
+    }
+}
+
+/// The least that is a database of etcd.
+fn least() -> Buckets {
+    let index = [(b"consistent_index".to_vec(), vec![0; 8])].into();
+    [(b"key".to_vec(), [].into()), (b"meta".to_vec(), index)].into()
+}
+
+#[test]
+fn a_page_has_no_more_elements_than_the_format_can_count() {
+    let numbers = (0u32..150_000).map(|number| (number.to_be_bytes().to_vec(), Vec::new()));
+    let mut buckets = least();
+    buckets.insert(b"other".to_vec(), numbers.collect());
+    let specimen = Specimen {
+        page_size: 4 << 20,
+        fanout: 0xFFFE,
+        ..Specimen::ETCD
+    };
+    restores(&specimen.build(&buckets), &buckets, &recipe());
+}
+
+#[test]
+fn a_restore_begins_only_where_it_can_end() {
+    let work = TempDir::new().unwrap();
+    let refusal = |buckets: &Buckets, recipe: &Recipe| {
+        let source = verified(&Specimen::ETCD.build(buckets));
+        let target = work.path().join("refused");
+        let error = build(&source, recipe, &target, &mut |_| {}).unwrap_err();
+        assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0);
+        error.to_string()
+    };
+    for bucket in ["key", "meta"] {
+        let mut buckets = least();
+        buckets.remove(bucket.as_bytes());
+        let text = refusal(&buckets, &recipe());
+        assert!(text.contains(&format!("no bucket \"{bucket}\"")), "{text}");
+    }
+
+    let of = |version: &str, bucket: &str, key: &str| {
+        let mut buckets = least();
+        let entries = buckets.entry(bucket.into()).or_default();
+        entries.insert(key.into(), version.into());
+        buckets
+    };
+    let on = |version| Recipe {
+        etcd: Version::parse(version),
+        ..recipe()
+    };
+    let storage = of("3.7.0", "meta", "storageVersion");
+    let text = refusal(&storage, &on("3.6.13"));
+    assert!(text.contains("storage version 3.7.0, newer than"), "{text}");
+    let cluster = of("3.7.0", "cluster", "clusterVersion");
+    assert!(refusal(&cluster, &on("3.6.13")).contains("cluster version 3.7.0"));
+    for (buckets, version) in [
+        (&storage, "3.7.0"),
+        (&cluster, "3.7.1"),
+        (&cluster, "unknown"),
+    ] {
+        let source = verified(&Specimen::ETCD.build(buckets));
+        assert_eq!(on(version).check(source.facts()).unwrap(), 0);
+    }
+
+    let raised = Recipe {
+        bump: Some(u64::MAX),
+        ..recipe()
+    };
+    assert!(refusal(&least(), &raised).contains("cannot be raised"));
+    let stranger = Recipe {
+        name: "m3".into(),
+        ..recipe()
+    };
+    assert!(refusal(&least(), &stranger).contains("\"m3\" is not a member"));
+    let mut bloated = least();
+    let meta = bloated.get_mut(&b"meta"[..]).unwrap();
+    meta.insert(b"more".to_vec(), vec![0; 1 << 20]);
+    assert!(refusal(&bloated, &recipe()).contains("larger than any"));
+}
+
+#[test]
+fn a_source_that_changes_after_its_proof_leaves_nothing() {
+    use std::os::unix::fs::FileExt as _;
+
+    let mut buckets = least();
+    let filler = (0u32..500).map(|number| (number.to_be_bytes().to_vec(), vec![1; 100]));
+    buckets.insert(b"other".to_vec(), filler.collect());
+    let bytes = Specimen::ETCD.build(&buckets);
+    let work = TempDir::new().unwrap();
+    for layout in [Layout::Copy, Layout::Compact] {
+        for at in [4096 * 3 + 3000, 4096 * 2 + 5, 0] {
+            let file = specimen::file(&bytes);
+            let same = file.try_clone().unwrap();
+            let no_scratch = || Err(io::Error::other("no scratch file expected"));
+            let source = Verified::prove(file, Trailer::Waived, &no_scratch).unwrap();
+            same.write_all_at(b"x", at).unwrap();
+            let recipe = Recipe { layout, ..recipe() };
+            let made = build(&source, &recipe, &work.path().join("new"), &mut |_| {});
+            // what is on a page that is free does not matter
+            if at == 4096 * 2 + 5 {
+                fs::remove_dir_all(made.unwrap().data_dir).unwrap();
+            } else {
+                assert!(made.unwrap_err().hint().is_some());
+            }
+            assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0);
+        }
+    }
 }

@@ -57,6 +57,9 @@ const COMPACTION_RETRIES: usize = 2;
 pub async fn backup(config: &Config, run: &Run<'_>) -> Result<Manifest, Error> {
     let started = (run.clock)();
     let directory = Directory::open(&config.backup.dir)?;
+    if config.backup.require_mount {
+        directory.require_mount()?;
+    }
     let _lock = lock(&directory, "backup", started)?;
     let catalog = Catalog::of(&directory);
     remove_leftovers(catalog, &directory);

@@ -48,8 +48,8 @@ pub(super) fn reason(error: store::Error) -> io::Error {
         | store::Error::Read { source, .. }
         | store::Error::Write { source, .. }
         | store::Error::Moved { source, .. } => source,
-        store::Error::Exists { .. } | store::Error::Locked { .. } => {
-            io::ErrorKind::AlreadyExists.into()
-        }
+        store::Error::Exists { .. }
+        | store::Error::NotMounted { .. }
+        | store::Error::Locked { .. } => io::ErrorKind::AlreadyExists.into(),
     }
 }

@@ -159,16 +159,10 @@ fn read(
     file: &File,
     path: &Path,
 ) -> Result<(Digests, Result<Inspection, snapshot::Damage>), Error> {
-    let failed = |source| Error::Read {
+    snapshot::examine(file, &scratch).map_err(|source| Error::Read {
         path: path.into(),
         source,
-    };
-    let digests = snapshot::digest(file).map_err(failed)?;
-    let inspection = Inspection::walk(file, digests.length, &scratch);
-    match inspection {
-        Err(snapshot::Damage::Read(source)) => Err(failed(source)),
-        other => Ok((digests, other)),
-    }
+    })
 }
 
 /// Checking must work where nothing can be written beside the file.

@@ -21,10 +21,10 @@ pub use bolt::Damage;
 pub use facts::{Facts, Member, TypeCount};
 pub use inspection::Inspection;
 pub use kv_hash::{CompactedDeletion, KvHash};
-pub use spool::{Spool, digest, digest_of, release_cache};
+pub use spool::{Spool, digest, release_cache};
 pub use sums::{Sum, Sums, status_hash, sums};
 pub use trailer::{Digests, Mismatch};
-pub use verified::{Trailer, Unproven, Verified};
+pub use verified::{Trailer, Unproven, Verified, examine};
 pub use wrapping::Wrapping;
 
 pub use crate::sha256::Sha256;

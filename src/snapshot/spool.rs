@@ -4,14 +4,10 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
-use sha2::Digest as _;
 
-use super::Sha256;
 use super::trailer::{Digests, Hasher};
 
 /// A snapshot on its way in.
@@ -59,53 +55,28 @@ impl Spool {
     }
 }
 
-/// Bytes that are read at once.
-const BUFFER: usize = 1 << 20;
-
 /// Reads a file once and hashes it.
 ///
 /// # Errors
 /// The system's.
 pub fn digest(file: &File) -> io::Result<Digests> {
+    use std::os::unix::fs::FileExt as _;
+
     let mut hasher = Hasher::default();
-    read(file, 0..u64::MAX, &mut |bytes| hasher.update(bytes))?;
-    Ok(hasher.finish())
-}
-
-/// The digest of parts of files, one after the other.
-///
-/// # Errors
-/// The system's; also where a file ends before its part does.
-pub fn digest_of<'f>(
-    parts: impl IntoIterator<Item = (&'f File, Range<u64>)>,
-) -> io::Result<Sha256> {
-    let mut hasher = sha2::Sha256::new();
-    for (file, range) in parts {
-        let expected = range.end - range.start;
-        if read(file, range, &mut |bytes| hasher.update(bytes))? != expected {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(Sha256::from(hasher))
-}
-
-/// Reads a part of a file, as far as there is any; how many bytes that were.
-fn read(file: &File, range: Range<u64>, take: &mut dyn FnMut(&[u8])) -> io::Result<u64> {
-    let mut buffer = vec![0; BUFFER];
-    let mut offset = range.start;
-    while offset < range.end {
-        let left = usize::try_from(range.end - offset).unwrap_or(BUFFER);
-        match file.read_at(&mut buffer[..left.min(BUFFER)], offset) {
-            Ok(0) => break,
+    // stays in the processor's own memory until it is hashed
+    let mut buffer = vec![0; 128 << 10];
+    let mut offset = 0;
+    loop {
+        match file.read_at(&mut buffer, offset) {
+            Ok(0) => return Ok(hasher.finish()),
             Ok(read) => {
-                take(&buffer[..read]);
+                hasher.update(&buffer[..read]);
                 offset += read as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(offset - range.start)
 }
 
 /// Tells the system that the file's pages will not be read again soon, so that a backup does not

@@ -5,9 +5,8 @@ use std::io;
 use std::thread;
 
 use super::bolt::{Damage, Database};
-use super::spool::digest_of;
 use super::sums::Sums;
-use super::trailer::{self, Digests, Mismatch};
+use super::trailer::{Digests, Mismatch};
 use super::{Facts, Inspection, Sha256};
 
 /// A file whose database has been proven: the SHA-256 that etcd appended, every page, every entry.
@@ -15,9 +14,7 @@ use super::{Facts, Inspection, Sha256};
 #[derive(Debug)]
 pub struct Verified {
     file: File,
-    length: u64,
     sha256: Sha256,
-    file_sha256: Sha256,
     inspection: Inspection,
 }
 
@@ -53,27 +50,14 @@ impl Verified {
         trailer: Trailer,
         scratch: &dyn Fn() -> io::Result<File>,
     ) -> Result<Self, Unproven> {
-        let file_length = file.metadata().map_err(Damage::Read)?.len();
-        let (digests, inspection) = thread::scope(|scope| {
-            let hashing = scope.spawn(|| super::digest(&file));
-            let inspection = Inspection::walk(&file, file_length, scratch);
-            let digests = hashing.join();
-            let digests =
-                digests.unwrap_or_else(|_| Err(io::Error::other("the hashing thread has ended")));
-            (digests, inspection)
-        });
-        let digests = digests.map_err(Damage::Read)?;
+        let (digests, inspection) = examine(&file, scratch).map_err(Damage::Read)?;
         if trailer == Trailer::Required {
             digests.check().map_err(Unproven::Trailer)?;
         }
-        let inspection = inspection?;
-        let length = inspection.facts.total_size;
         Ok(Verified {
-            sha256: sha256_of_database(&file, length, &digests)?,
-            file_sha256: digests.whole,
+            sha256: digests.whole,
             file,
-            length,
-            inspection,
+            inspection: inspection?,
         })
     }
 
@@ -86,19 +70,13 @@ impl Verified {
     /// Bytes of the database: those up to its high-water mark, without a trailer.
     #[must_use]
     pub fn length(&self) -> u64 {
-        self.length
-    }
-
-    /// The digest of these bytes.
-    #[must_use]
-    pub fn sha256(&self) -> Sha256 {
-        self.sha256
+        self.facts().total_size
     }
 
     /// The digest of the whole file, a trailer included.
     #[must_use]
     pub fn file_sha256(&self) -> Sha256 {
-        self.file_sha256
+        self.sha256
     }
 
     /// What the database says.
@@ -124,18 +102,27 @@ impl Verified {
     /// # Errors
     /// [`Damage`] where the file has changed since it was proven.
     pub fn database(&self) -> Result<Database<'_>, Damage> {
-        Database::open(&self.file, self.length)
+        Database::open(&self.file, self.length())
     }
 }
 
-/// A file copied from a data directory may be longer than its database.
-fn sha256_of_database(file: &File, length: u64, digests: &Digests) -> Result<Sha256, Damage> {
-    if length == digests.length {
-        Ok(digests.whole)
-    } else if length + trailer::LENGTH as u64 == digests.length {
-        Ok(digests.before_trailer)
-    } else {
-        let digest = digest_of([(file, 0..length)]).map_err(Damage::Read)?;
-        Ok(digest)
+/// Hashes and walks a file, both at once; what is wrong with the database stands beside the digests.
+///
+/// # Errors
+/// The system's, where the file cannot be read.
+pub fn examine(
+    file: &File,
+    scratch: &dyn Fn() -> io::Result<File>,
+) -> io::Result<(Digests, Result<Inspection, Damage>)> {
+    let length = file.metadata()?.len();
+    let (digests, inspection) = thread::scope(|scope| {
+        let hashing = scope.spawn(|| super::digest(file));
+        let inspection = Inspection::walk(file, length, scratch);
+        (hashing.join(), inspection)
+    });
+    let digests = digests.unwrap_or_else(|_| Err(io::Error::other("the hashing thread has ended")));
+    match inspection {
+        Err(Damage::Read(source)) => Err(source),
+        inspection => Ok((digests?, inspection)),
     }
 }

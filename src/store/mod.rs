@@ -26,6 +26,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// Bytes of free space that no backup may eat into.
     pub reserve: u64,
+    /// Whether no backup is made while the directory is on the root file system.
+    pub require_mount: bool,
 }
 
 /// What a directory refuses.
@@ -69,6 +71,12 @@ pub enum Error {
         /// Where it leads.
         source: io::Error,
     },
+    /// It is on the root file system, where it must not be.
+    #[error("nothing is mounted at {}: it is on the root file system", path.display())]
+    NotMounted {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Another process holds the directory's lock.
     #[error("another job holds the lock of {}", path.display())]
     Locked {
@@ -88,7 +96,7 @@ impl Error {
             | Error::Read { source, .. }
             | Error::Write { source, .. }
             | Error::Moved { source, .. } => Errno::from_io_error(source),
-            Error::Exists { .. } | Error::Locked { .. } => None,
+            Error::Exists { .. } | Error::NotMounted { .. } | Error::Locked { .. } => None,
         }
     }
 }
@@ -148,6 +156,24 @@ impl Directory {
             path: self.path.clone(),
             source: elsewhere,
         })
+    }
+
+    /// Makes sure that it is on another file system than `/`: where a disk is not mounted, its mount
+    /// point is an empty directory like any other. That something is mounted at it would say less,
+    /// since the sandbox of a unit makes a mount point of every directory it may write to.
+    ///
+    /// # Errors
+    /// [`Error::NotMounted`], or [`Error::Open`] with the system's reason.
+    pub fn require_mount(&self) -> Result<(), Error> {
+        let own = rustix::fs::fstat(&self.fd).map_err(|errno| self.unusable(errno))?;
+        let root = rustix::fs::stat("/").map_err(|errno| self.unusable(errno))?;
+        if own.st_dev == root.st_dev {
+            Err(Error::NotMounted {
+                path: self.path.clone(),
+            })
+        } else {
+            Ok(())
+        }
     }
 
     /// What to say of a directory that does not hold what was kept in it.

@@ -21,7 +21,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
         "config",
         &["schedule", "store", "etcd", "pki", "report", "retention"],
     ),
-    ("cronjob", &["etcd", "kubeadm", "config"]),
+    ("cronjob", &["store", "etcd", "kubeadm", "config"]),
     (
         "error",
         &[
@@ -91,7 +91,6 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
         &[
             "src/sha256.rs",
             "src/snapshot/trailer.rs",
-            "src/snapshot/spool.rs",
             "src/certificate",
             "src/schedule/",
         ],

@@ -20,7 +20,7 @@ seconds=${1:-20}
 }
 shift || true
 targets=("$@")
-[ $# -gt 0 ] || targets=(snapshot_file page_mutations manifest pod_manifest)
+[ $# -gt 0 ] || targets=(snapshot_file page_mutations restore manifest pod_manifest)
 
 command -v c++ >/dev/null || {
     echo "run.sh: error: libFuzzer needs a C++ compiler" >&2
@@ -39,11 +39,16 @@ for target in "${targets[@]}"; do
     binary=target/$host/release/$target
     # small inputs are read far more often in a second, and a few small pages hold every case
     limit=16384
-    [ "$target" != page_mutations ] || limit=256
+    seeds=corpus/$target
+    case $target in
+    page_mutations) limit=256 ;;
+    # what is restored are these snapshots
+    restore) limit=256 seeds=corpus/page_mutations ;;
+    esac
     log=target/$target.log
     mkdir -p "target/grown/$target" "artifacts/$target"
     printf '\n== %s, %s s\n' "$target" "$seconds"
-    "$binary" "target/grown/$target" "corpus/$target" -max_total_time="$seconds" -max_len="$limit" -timeout=10 \
+    "$binary" "target/grown/$target" "$seeds" -max_total_time="$seconds" -max_len="$limit" -timeout=10 \
         -rss_limit_mb=1024 -artifact_prefix="artifacts/$target/" -print_final_stats=1 >"$log" 2>&1 || {
         tail -n 40 "$log" >&2
         echo "run.sh: error: $target found something: tests/fuzz/artifacts/$target/" >&2
@@ -51,7 +56,7 @@ for target in "${targets[@]}"; do
     }
     grep '^stat::' "$log"
     if [ -n "${KEEP:-}" ]; then
-        "$binary" -merge=1 -max_len="$limit" "corpus/$target" "target/grown/$target" >"$log" 2>&1
-        du -sh "corpus/$target"
+        "$binary" -merge=1 -max_len="$limit" "$seeds" "target/grown/$target" >"$log" 2>&1
+        du -sh "$seeds"
     fi
 done

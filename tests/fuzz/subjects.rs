@@ -6,10 +6,12 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use hypercloud_etcd::catalog::Manifest;
+use hypercloud_etcd::datadir::{self, Error, Layout, Membership, Recipe};
 use hypercloud_etcd::kubeadm::{ApiServerPod, EtcdPod, Image, Mounted};
-use hypercloud_etcd::snapshot::{self, CompactedDeletion, Inspection};
+use hypercloud_etcd::snapshot::{self, CompactedDeletion, Inspection, Trailer, Verified};
 use rustix::fs::MemfdFlags;
 
 /// Any bytes as a snapshot.
@@ -57,6 +59,47 @@ pub(super) fn snapshot_file(bytes: &[u8]) -> bool {
 /// A snapshot of a real etcd with patches of the input's choosing, its metas made to fit again:
 /// what a bit that fell over behind every checksum looks like, and what a forger can do.
 pub(super) fn page_mutations(input: &[u8]) -> bool {
+    snapshot_file(&mutated(input))
+}
+
+/// Such a snapshot, restored: what is proven can be written, in both layouts, and is then proven.
+pub(super) fn restore(input: &[u8]) -> bool {
+    let bytes = mutated(input);
+    let file = memory_file(&bytes).expect("memory for a file");
+    let Ok(source) = Verified::prove(file, Trailer::Waived, &scratch) else {
+        return false;
+    };
+    let bump = u64::from(bytes[bytes.len() - 1]);
+    for (layout, bump) in [(Layout::Copy, Some(bump)), (Layout::Compact, None)] {
+        let recipe = Recipe {
+            membership: Membership::parse("m=http://h:1", "t").expect("a membership"),
+            name: "m".into(),
+            etcd: None,
+            bump,
+            clear_alarms: true,
+            layout,
+            wal_dir: None,
+            ownership: None,
+        };
+        let target = scratch().expect("memory for a file");
+        let at = (&target, Path::new("memory"));
+        let written = match datadir::write_database(&source, &recipe, at, &mut |_| {}) {
+            Ok(written) => written,
+            Err(error @ (Error::Written(_) | Error::Differs(_) | Error::Io { .. })) => {
+                panic!("{error:?}")
+            }
+            Err(_) => return false,
+        };
+        let again = Verified::prove(target, Trailer::Waived, &scratch).expect("what was written");
+        assert_eq!(again.facts().hash, written.hash, "another database");
+        assert_eq!(again.facts().members.len(), 1, "other members");
+        assert_eq!(again.length(), written.size, "another size");
+    }
+    true
+}
+
+/// A snapshot of a real etcd, patched as the input says.
+fn mutated(input: &[u8]) -> Vec<u8> {
     let mut input = Input(input);
     let chosen = usize::from(input.byte().unwrap_or(0)) % GOLDEN.len();
     let mut bytes = GOLDEN[chosen].to_vec();
@@ -94,7 +137,7 @@ pub(super) fn page_mutations(input: &[u8]) -> bool {
         let checksum = fnv1a(&bytes[at..at + 56]);
         patch(&mut bytes, at + 56, &checksum.to_le_bytes());
     }
-    snapshot_file(&bytes)
+    bytes
 }
 
 /// Any bytes as a manifest.

@@ -51,7 +51,7 @@ pub struct Missing {
 pub enum Existing {
     /// Nothing.
     Nothing,
-    /// The installed default, in which nobody has set anything.
+    /// The default, all of it or as the packages bring it: nobody has set anything.
     Untouched,
     /// Exactly what would be written.
     Same,
@@ -114,10 +114,11 @@ pub fn plan(kubernetes: &Path, path: &Path) -> Result<Plan, Error> {
     })?;
     // where the path is a link, what it leads to is written
     let path = absolute(&path.canonicalize().unwrap_or_else(|_| path.into()))?;
+    let defaults = [config::INSTALLED, config::PACKAGED].map(str::as_bytes);
     let existing = match read(&path)? {
         None => Existing::Nothing,
         Some(bytes) if bytes == text.as_bytes() => Existing::Same,
-        Some(bytes) if bytes == config::INSTALLED.as_bytes() => Existing::Untouched,
+        Some(bytes) if defaults.contains(&bytes.as_slice()) => Existing::Untouched,
         Some(bytes) => Existing::Other(String::from_utf8_lossy(&bytes).into_owned()),
     };
     Ok(Plan {

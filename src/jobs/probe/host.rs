@@ -137,6 +137,24 @@ pub(super) fn secret_file(key: &str, file: &Path) -> Check {
     }
 }
 
+/// The file system of the backup directory: rather not that of everything else.
+fn mount(config: &Config, directory: &Directory) -> Option<Check> {
+    let error = directory.require_mount().err()?;
+    if config.backup.require_mount {
+        return Some(Check::of_error(
+            "backup.require_mount",
+            &Error::Store(error),
+        ));
+    }
+    let hint =
+        "Mount a disk there, and set backup.require_mount = true in case it is ever not mounted.";
+    Some(Check::warning(
+        "backup.dir",
+        format!("{error}, which backups can fill and which is lost with the host"),
+        Some(hint.into()),
+    ))
+}
+
 /// The backup directory: there, writable, private, with room.
 pub(super) fn directory(config: &Config) -> Vec<Check> {
     const KEY: &str = "backup.dir";
@@ -146,7 +164,7 @@ pub(super) fn directory(config: &Config) -> Vec<Check> {
         directory.draft()?;
         Ok((directory.space()?, directory))
     });
-    let (Space { free, total }, _) = match opened {
+    let (Space { free, total }, directory) = match opened {
         Ok(opened) => opened,
         Err(error) => return vec![Check::of_error(KEY, &Error::Store(error))],
     };
@@ -172,6 +190,7 @@ pub(super) fn directory(config: &Config) -> Vec<Check> {
     } else {
         Check::ok(KEY, format!("{} is writable, {room}", path.display()))
     }];
+    checks.extend(mount(config, &directory));
     if let Some(line) = sandbox::missing_line(path) {
         let message = format!("the installed unit may not write to {}", path.display());
         checks.push(Check::warning(KEY, message, Some(line)));

@@ -68,9 +68,7 @@ impl Candidate {
         // one whose snapshot is lost is chosen, too, and then told of: nobody gets another unasked
         let manifest = catalog.find(selector)?;
         let listing = catalog.list_present()?;
-        if !manifest.verified && !pick.allow_unverified {
-            return Err(unverified(&manifest, &listing).into());
-        }
+        require_trust(&manifest, &listing, pick)?;
         let file = match catalog.data(&manifest) {
             Err(catalog::Error::Store(store::Error::Read { source, .. }))
                 if source.kind() == io::ErrorKind::NotFound =>
@@ -133,12 +131,13 @@ impl Candidate {
             let mut known = self.listing.backups.iter();
             self.manifest = known.find(|backup| backup.sha256 == sha256).cloned();
         }
-        match &self.manifest {
-            Some(manifest) if !manifest.verified && !pick.allow_unverified => {
-                Err(unverified(manifest, &self.listing))
-            }
-            _ if pick.allow_other_cluster => Ok(()),
-            _ => self.require_same_cluster(facts),
+        if let Some(manifest) = &self.manifest {
+            require_trust(manifest, &self.listing, pick)?;
+        }
+        if pick.allow_other_cluster {
+            Ok(())
+        } else {
+            self.require_same_cluster(facts)
         }
     }
 
@@ -205,9 +204,10 @@ impl Candidate {
 
     /// What the operator should know of the choice.
     pub(super) fn warnings(&self) -> Vec<String> {
-        let unverified = self.manifest.iter().filter(|manifest| !manifest.verified);
-        let mut warnings: Vec<String> = unverified
-            .map(|manifest| format!("the backup is not verified: {}", lacks(manifest)))
+        let doubt = self.manifest.as_ref().and_then(doubt);
+        let mut warnings: Vec<String> = doubt
+            .map(|doubt| format!("the backup is not verified: {doubt}"))
+            .into_iter()
             .collect();
         warnings.extend(
             self.listing
@@ -230,11 +230,15 @@ fn difference(manifest: &Manifest, sha256: Sha256, facts: &Facts) -> Option<Stri
         .then(|| "the database says something else than the manifest".to_owned())
 }
 
-fn unverified(manifest: &Manifest, listing: &Listing) -> Refusal {
-    Refusal::Unverified {
-        id: manifest.id.to_string(),
-        source: Why(lacks(manifest)),
-        instead: verified_before(listing, manifest),
+/// Refuses a backup that is not to be trusted, unless the operator takes that upon themselves.
+fn require_trust(manifest: &Manifest, listing: &Listing, pick: &Pick) -> Result<(), Refusal> {
+    match doubt(manifest) {
+        Some(doubt) if !pick.allow_unverified => Err(Refusal::Unverified {
+            id: manifest.id.to_string(),
+            source: Why(doubt),
+            instead: verified_before(listing, manifest),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -246,21 +250,24 @@ fn changed(manifest: &Manifest, listing: &Listing, why: String) -> Refusal {
     }
 }
 
-/// What a backup's proofs lack, in words.
-fn lacks(manifest: &Manifest) -> String {
+/// Why a backup is not to be trusted: what its proofs lack.
+fn doubt(manifest: &Manifest) -> Option<String> {
+    if manifest.verified {
+        return None;
+    }
     let doubts = manifest
         .verification
         .iter()
         .filter(|step| step.result != Outcome::Passed);
     let details: Vec<&str> = doubts.map(|step| step.detail.as_str()).collect();
-    details.join("; ")
+    Some(details.join("; "))
 }
 
 /// The newest verified backup that is older than this one; where there is none, the newest of all.
 fn verified_before(listing: &Listing, manifest: &Manifest) -> Option<String> {
     let others = || {
         let backups = listing.backups.iter();
-        backups.filter(|other| other.verified && other.id != manifest.id)
+        backups.filter(|other| doubt(other).is_none() && other.id != manifest.id)
     };
     let before = others().find(|other| other.started <= manifest.started);
     before

@@ -8,7 +8,7 @@ mod elements;
 mod loader;
 mod parts;
 #[cfg(test)]
-pub(super) mod specimen;
+pub(crate) mod specimen;
 #[cfg(test)]
 mod tests;
 mod walk;

@@ -7,24 +7,24 @@ use std::io::Write as _;
 use super::{BRANCH, ELEMENT, FREELIST, LEAF, MAGIC, META, NO_FREELIST, PAGE_HEADER, VERSION};
 
 /// The content of a database: its buckets and their entries.
-pub(in crate::snapshot) type Buckets = BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>>;
+pub(crate) type Buckets = BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>>;
 
 /// How a database is laid out.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::snapshot) struct Layout {
+pub(crate) struct Layout {
     /// Bytes per page.
-    pub(in crate::snapshot) page_size: usize,
+    pub(crate) page_size: usize,
     /// Elements per page at most: small numbers make deep trees.
-    pub(in crate::snapshot) fanout: usize,
+    pub(crate) fanout: usize,
     /// Whether small buckets lie inside the root's leaf, as bbolt puts them.
-    pub(in crate::snapshot) inlines: bool,
+    pub(crate) inlines: bool,
     /// Whether the list of free pages is written, which etcd turns off.
-    pub(in crate::snapshot) lists_free: bool,
+    pub(crate) lists_free: bool,
 }
 
 impl Layout {
     /// What etcd does on most hosts.
-    pub(in crate::snapshot) const ETCD: Layout = Layout {
+    pub(crate) const ETCD: Layout = Layout {
         page_size: 4096,
         fanout: 1000,
         inlines: true,
@@ -32,7 +32,7 @@ impl Layout {
     };
 
     /// A database of exactly these buckets.
-    pub(in crate::snapshot) fn build(self, buckets: &Buckets) -> Vec<u8> {
+    pub(crate) fn build(self, buckets: &Buckets) -> Vec<u8> {
         let mut pages = Pages::new(self);
         let root: Vec<Element> = buckets
             .iter()
@@ -256,7 +256,7 @@ pub(super) fn branch_content(children: &[(Vec<u8>, u64)]) -> Vec<u8> {
 }
 
 /// The bytes as a file.
-pub(in crate::snapshot) fn file(bytes: &[u8]) -> File {
+pub(crate) fn file(bytes: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file

@@ -107,7 +107,7 @@ struct Node<'a> {
     bounds: Bounds<'a>,
     /// Levels that may still lie below it.
     depth: usize,
-    /// The page's bytes where they have been read already, else nothing.
+    /// What has been read already, from the page on; may be nothing, or end within the page.
     bytes: &'a [u8],
 }
 
@@ -122,14 +122,24 @@ impl Node<'_> {
     }
 }
 
-/// Pages that are read at once where they follow one another.
-const RUN: u64 = 32;
+/// Bytes that are read at once where children lie close together.
+const RUN: u64 = 256 << 10;
 
-/// How many of these children, from the first on, lie on pages that follow one another.
-fn run(children: &[Child<'_>]) -> u64 {
-    let follow = |pair: &&[Child<'_>]| pair[0].page.checked_add(1) == Some(pair[1].page);
-    let following = children.windows(2).take_while(follow).count() as u64;
-    RUN.min(following + 1)
+/// How many pages to read at once from the first of these children on: none where too few of them
+/// lie there to be worth it. The pages between them are most often their overflow.
+fn run(children: &[Child<'_>], page_size: u64) -> u64 {
+    let pages = RUN / page_size;
+    let first = children.first().map_or(0, |child| child.page);
+    let is_near = |child: &&Child<'_>| {
+        let distance = child.page.checked_sub(first);
+        distance.is_some_and(|distance| distance < pages)
+    };
+    let near = children.iter().take_while(is_near).count() as u64;
+    if near > 1 && near * 8 >= pages {
+        pages
+    } else {
+        0
+    }
 }
 
 /// One walk over a database.
@@ -237,9 +247,14 @@ impl<'d, 'f> Walk<'d, 'f> {
             [] => None,
             bytes => Some((self.database.header(id, bytes)?, bytes)),
         };
-        let (page, bytes) = match read {
-            Some((page, bytes)) if page.pages == 1 => (page, bytes),
-            _ => (self.database.read_page(id, &mut buffer)?, &buffer[..]),
+        let size = u64::from(self.database.page_size());
+        let whole = read.and_then(|(page, bytes): (Page, &[u8])| {
+            let length = usize::try_from(page.pages.checked_mul(size)?).ok()?;
+            Some((page, bytes.get(..length)?))
+        });
+        let (page, bytes) = match whole {
+            Some(whole) => whole,
+            None => (self.database.read_page(id, &mut buffer)?, &buffer[..]),
         };
         self.seen.insert(id, page.pages)?;
         match page.flags {
@@ -273,8 +288,8 @@ impl<'d, 'f> Walk<'d, 'f> {
                 .and_then(|pages| usize::try_from(pages).ok());
             if place.is_none_or(|place| place >= ahead.len() / size) {
                 (first, place) = (*id, Some(0));
-                self.database
-                    .read_run(first, run(&children[index..]), &mut ahead)?;
+                let pages = run(&children[index..], size as u64);
+                self.database.read_run(first, pages, &mut ahead)?;
             }
             let at = place.unwrap_or(0) * size;
             let to = children.get(index + 1).map(|next| next.key);
@@ -285,7 +300,7 @@ impl<'d, 'f> Walk<'d, 'f> {
                     to: to.or(node.bounds.to),
                 },
                 depth: node.depth - 1,
-                bytes: ahead.get(at..at + size).unwrap_or_default(),
+                bytes: ahead.get(at..).unwrap_or_default(),
             };
             self.tree(child, show)?;
         }
