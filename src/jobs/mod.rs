@@ -8,6 +8,7 @@ pub mod look;
 pub mod manifests;
 pub mod pin;
 mod pki;
+pub mod place;
 pub mod probe;
 pub mod prune;
 mod receive;

@@ -25,7 +25,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
         "config",
         &["schedule", "store", "etcd", "pki", "report", "retention"],
     ),
-    ("cronjob", &["etcd", "kubeadm", "config"]),
+    ("cronjob", &["store", "etcd", "kubeadm", "config"]),
     (
         "error",
         &[
