@@ -1,6 +1,7 @@
 //! One error over all modules: what happened, why, what to do, and with which code to exit.
 
 mod exit_code;
+mod in_place;
 mod refusal;
 
 pub use exit_code::ExitCode;
@@ -12,8 +13,9 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use crate::recovery::{self, Way};
 use crate::snapshot::{Damage, Mismatch};
-use crate::{catalog, config, cronjob, datadir, etcd, kubeadm, schedule, store};
+use crate::{catalog, config, cronjob, datadir, etcd, host, kubeadm, schedule, store};
 
 /// Why a job did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +135,22 @@ pub enum Error {
     /// A restore was not begun.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// What is moved or waited for on this host.
+    #[error(transparent)]
+    Host(#[from] host::Error),
+    /// A restore in place cannot begin or go on.
+    #[error(transparent)]
+    Recovery(#[from] recovery::Error),
+    /// A step of a restore in place failed; its journal knows where to go on.
+    #[error("the {way} stopped where it was to {step}")]
+    Step {
+        /// Which step.
+        step: recovery::Step,
+        /// Which way.
+        way: Way,
+        /// Why.
+        source: Box<Error>,
+    },
     /// The command line asks for something that cannot be.
     #[error("{0}")]
     Usage(String),
@@ -186,6 +204,9 @@ impl Error {
             Error::Schedule(error) => return Some(error.hint()),
             Error::CronJob(error) => return Some(error.hint()),
             Error::Refused(refusal) => return Some(refusal.hint()),
+            Error::Host(error) => return error.hint().map(str::to_owned),
+            Error::Recovery(error) => return error.hint(),
+            Error::Step { way, source, .. } => return Some(in_place::step_hint(*way, source)),
             Error::DataDir(error) => return error.hint(),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
                 return store_hint(error);
@@ -267,6 +288,9 @@ impl Error {
             }
             Error::Space { .. } | Error::Configured { .. } => ExitCode::CannotCreate,
             Error::Refused(refusal) => refusal.exit_code(),
+            Error::Host(error) => in_place::host_code(error),
+            Error::Recovery(error) => in_place::recovery_code(error),
+            Error::Step { source, .. } => source.exit_code(),
             Error::Bug(_) => ExitCode::Bug,
         }
     }

@@ -31,6 +31,7 @@ pub mod host;
 pub mod kubeadm;
 pub mod schedule;
 pub mod sha256;
+pub mod shell;
 pub mod snapshot;
 pub mod store;
 

@@ -253,4 +253,11 @@ fn an_output_file_is_replaced_whole_or_left_alone() {
             .any(|name| name.to_string_lossy().contains("draft")),
         "{names:?}"
     );
+    // what is no file of its own is written through, and nothing of it is left behind
+    fs::write(&file, "x".repeat(100_000)).unwrap();
+    let link = host.directory().join("link.yaml");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    rendered(&host, "etcd:3.5.6-0", &["--output", link.to_str().unwrap()]).expect_success();
+    assert!(link.is_symlink());
+    assert_eq!(fs::read_to_string(&file).unwrap(), printed.stdout);
 }

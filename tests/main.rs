@@ -68,6 +68,8 @@ mod reverify;
 mod members;
 /// What is restored holds every key, lease and user on every version of etcd; bad input is refused before anything changes.
 mod restore;
+/// A kubeadm host is restored in place or returned to what it was, whatever fails and wherever it is killed.
+mod restore_in_place;
 /// Every way in which TLS and endpoints can be wrong is told by name, with what to do.
 mod tls;
 

@@ -6,6 +6,7 @@ mod check;
 mod daemon;
 mod diff;
 mod generate;
+mod in_place;
 mod init;
 mod list;
 mod log;
@@ -79,7 +80,7 @@ enum Command {
     Show(show::Arguments),
     Verify(verify::Arguments),
     Prune(prune::Arguments),
-    Restore(restore::Arguments),
+    Restore(Box<restore::Arguments>),
     Pin(pin::Pin),
     Unpin(pin::Unpin),
     Accept(accept::Arguments),

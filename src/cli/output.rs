@@ -112,6 +112,26 @@ impl Output {
         }
     }
 
+    /// A line about what was done, beside the answer; it stays.
+    pub(super) fn note(&self, text: &str) {
+        self.end_progress();
+        // with stderr gone there is nobody left to tell
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// A person's answer to a question; `None` where there is no terminal to ask at.
+    pub(super) fn ask(&self, question: &str) -> Option<String> {
+        self.end_progress();
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return None;
+        }
+        let mut stderr = io::stderr().lock();
+        let _ = stderr.write_all(question.as_bytes());
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).ok()?;
+        Some(answer)
+    }
+
     /// Clears the line of progress, so that the next words stand alone.
     pub(super) fn end_progress(&self) {
         if self.progress.take().is_some() {

@@ -1,8 +1,5 @@
 //! `hypercloud-etcd render`: the configuration in another form
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -10,6 +7,7 @@ use hypercloud_etcd::config::{self, Config};
 use hypercloud_etcd::cronjob::{self, ImageChoice, Mode, Name, Named, Volume, Wanted};
 use hypercloud_etcd::error::{Error, ExitCode};
 use hypercloud_etcd::jobs::manifests;
+use hypercloud_etcd::jobs::place::place;
 use hypercloud_etcd::kubeadm::{EtcdPod, Image};
 use hypercloud_etcd::schedule::Schedule;
 
@@ -98,10 +96,7 @@ impl Arguments {
         // nothing is written before all of it is known to be right
         let text = cronjob.render(context)?;
         match &cronjob.output {
-            Some(path) => replace(path, &text).map_err(|source| Error::Create {
-                path: path.clone(),
-                source,
-            })?,
+            Some(path) => place(path, &text)?,
             None => context.output.answer(&text)?,
         }
         Ok(ExitCode::Done)
@@ -222,29 +217,4 @@ fn configuration(path: &Path) -> Result<(Config, String), Error> {
         problems,
     })?;
     Ok((config, text))
-}
-
-/// Puts a file in place whole, or leaves what is there. What is no file is written to.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let is_file = fs::symlink_metadata(path).map_or(true, |there| there.is_file());
-    let Some(name) = path.file_name().filter(|_| is_file) else {
-        return File::options()
-            .write(true)
-            .open(path)?
-            .write_all(text.as_bytes());
-    };
-    let mut draft = OsString::from(".");
-    draft.push(name);
-    draft.push(".draft");
-    let draft = path.with_file_name(draft);
-    let written = File::create(&draft).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    let placed = written.and_then(|()| fs::rename(&draft, path));
-    if placed.is_err() {
-        // it may not be there at all
-        let _ = fs::remove_file(&draft);
-    }
-    placed
 }

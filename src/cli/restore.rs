@@ -1,21 +1,23 @@
 //! `hypercloud-etcd restore`
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hypercloud_etcd::catalog::Selector;
 use hypercloud_etcd::config::Config;
 use hypercloud_etcd::error::{Error, ExitCode};
+use hypercloud_etcd::jobs::in_place;
 use hypercloud_etcd::jobs::restore::{
     Ahead, Changes, EtcdVersion, Layout, Making, Origin, Pick, Progress, Report, Request, Run,
     Seat, restore,
 };
 use hypercloud_etcd::report::text;
 
+use super::in_place::Flags;
 use super::{Context, show};
 
-/// Restore a backup, or any snapshot file, to a data directory that etcd starts from
+/// Restore a backup or any snapshot file, to a data directory or in place
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Nothing is written before the snapshot is proven again, every byte and every page, and compared
@@ -25,7 +27,14 @@ options of `etcdutl snapshot restore` are there, with the same meanings.
 Of several members each is restored on its own host, from the same file, with the same
 --initial-cluster, --initial-cluster-token and --bump-revision.
 
+On a kubeadm host, --in-place does all of it: it builds the new data beside the old, stops the control
+plane, sets the old data aside, and brings everything back. --plan says so beforehand, and gives the
+commands for the other control-plane nodes.
+
 Examples:
+  hypercloud-etcd restore @2026-11-20T10:00:00Z --plan
+  hypercloud-etcd restore latest --in-place
+  hypercloud-etcd restore --rollback
   hypercloud-etcd restore latest --data-dir /var/lib/etcd
   hypercloud-etcd restore @2026-11-20T10:00:00Z --data-dir /var/lib/etcd-friday --name m1
   hypercloud-etcd restore --file snapshot.db --data-dir /var/lib/etcd --name m1 \\
@@ -33,16 +42,21 @@ Examples:
       --initial-advertise-peer-urls https://10.0.0.1:2380 --initial-cluster-token after-the-fire")]
 pub(super) struct Arguments {
     /// The backup: an id or the beginning of one, latest, latest~N, @TIME, rREVISION
-    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    #[arg(required_unless_present_any = ["file", "resume", "rollback"], conflicts_with_all = ["file", "resume", "rollback"])]
     selector: Option<Selector>,
     /// A snapshot file instead
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["resume", "rollback"])]
     file: Option<PathBuf>,
     /// The data directory that is made; its parent exists, it does not, or it is empty
-    #[arg(long, value_name = "DIR")]
-    data_dir: PathBuf,
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "action",
+        conflicts_with = "action"
+    )]
+    data_dir: Option<PathBuf>,
     /// Where the write-ahead log goes, if not into the data directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "action")]
     wal_dir: Option<PathBuf>,
     #[command(flatten)]
     member: Member,
@@ -53,11 +67,10 @@ pub(super) struct Arguments {
     #[command(flatten)]
     rewrite: Rewrite,
     /// The etcd that is to start, to refuse data that is newer (default: what etcd.yaml names)
-    #[arg(long, value_name = "VERSION", value_parser = version)]
+    #[arg(long, value_name = "VERSION", value_parser = version, conflicts_with = "action")]
     etcd_version: Option<EtcdVersion>,
-    /// Where a Kubernetes host has its manifests
-    #[arg(long, value_name = "DIR", default_value = "/etc/kubernetes")]
-    kubernetes_dir: PathBuf,
+    #[command(flatten)]
+    in_place: Flags,
     /// Print what was done, and what there is to do, as JSON
     #[arg(long)]
     json: bool,
@@ -66,7 +79,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Args)]
 struct Member {
     /// This member's name
-    #[arg(long, default_value = "default")]
+    #[arg(long, default_value = "default", conflicts_with = "action")]
     name: String,
     /// All members of the new cluster, as NAME=URL,NAME=URL (default: this one alone)
     #[arg(long, value_name = "MEMBERS")]
@@ -75,7 +88,7 @@ struct Member {
     #[arg(long, value_name = "TOKEN")]
     initial_cluster_token: Option<String>,
     /// Where peers reach this member (default: as in --initial-cluster)
-    #[arg(long, value_name = "URLS")]
+    #[arg(long, value_name = "URLS", conflicts_with = "action")]
     initial_advertise_peer_urls: Option<String>,
 }
 
@@ -145,7 +158,18 @@ impl Revision {
 
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<ExitCode, Error> {
-        let request = self.request()?;
+        match (&self.data_dir, self.in_place.is_of_the_last()) {
+            (_, true) => self.in_place.run(context, None, self.json),
+            (None, false) => {
+                let request = self.in_place()?;
+                self.in_place.run(context, Some(&request), self.json)
+            }
+            (Some(data_dir), false) => self.to_directory(context, data_dir),
+        }
+    }
+
+    fn to_directory(&self, context: &Context, data_dir: &Path) -> Result<ExitCode, Error> {
+        let request = self.request(data_dir)?;
         let (config, unusable) = self.config(context)?;
         let output = &context.output;
         let progress = |progress: &Progress| match *progress {
@@ -189,20 +213,46 @@ impl Arguments {
         }
     }
 
-    fn request(&self) -> Result<Request, Error> {
+    fn pick(&self) -> Result<Pick, Error> {
         let origin = match (&self.selector, &self.file) {
             (_, Some(file)) => Origin::File(file.clone()),
             (Some(selector), None) => Origin::Backup(selector.clone()),
             (None, None) => return Err(Error::Usage("no backup was named".into())),
         };
-        Ok(Request {
-            pick: Pick {
-                origin,
-                allow_unverified: self.trust.allow_unverified,
-                allow_other_cluster: self.trust.allow_other_cluster,
-                skip_hash_check: self.trust.skip_hash_check,
+        Ok(Pick {
+            origin,
+            allow_unverified: self.trust.allow_unverified,
+            allow_other_cluster: self.trust.allow_other_cluster,
+            skip_hash_check: self.trust.skip_hash_check,
+        })
+    }
+
+    fn changes(&self) -> Changes {
+        Changes {
+            clear_alarms: self.rewrite.clear_alarms,
+            layout: if self.rewrite.compact {
+                Layout::Compact
+            } else {
+                Layout::Copy
             },
-            data_dir: self.data_dir.clone(),
+        }
+    }
+
+    fn in_place(&self) -> Result<in_place::Request, Error> {
+        Ok(in_place::Request {
+            pick: self.pick()?,
+            kubernetes_dir: self.in_place.kubernetes_dir.clone(),
+            initial_cluster: self.member.initial_cluster.clone(),
+            token: self.member.initial_cluster_token.clone(),
+            ahead: self.revision.ahead()?,
+            changes: self.changes(),
+        })
+    }
+
+    fn request(&self, data_dir: &Path) -> Result<Request, Error> {
+        Ok(Request {
+            pick: self.pick()?,
+            data_dir: data_dir.to_owned(),
             wal_dir: self.wal_dir.clone(),
             seat: Seat {
                 name: self.member.name.clone(),
@@ -211,16 +261,9 @@ impl Arguments {
                 advertised: self.member.initial_advertise_peer_urls.clone(),
             },
             ahead: self.revision.ahead()?,
-            changes: Changes {
-                clear_alarms: self.rewrite.clear_alarms,
-                layout: if self.rewrite.compact {
-                    Layout::Compact
-                } else {
-                    Layout::Copy
-                },
-            },
+            changes: self.changes(),
             etcd_version: self.etcd_version,
-            kubernetes_dir: self.kubernetes_dir.clone(),
+            kubernetes_dir: self.in_place.kubernetes_dir.clone(),
         })
     }
 }

@@ -198,6 +198,15 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Vec<Problem>> {
     }
 }
 
+/// Reads a length of time as the configuration takes it: `30s`, `1h 30m`.
+///
+/// # Errors
+///
+/// What is wrong with it, in words.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    amount::duration(text).map_err(|wrong| wrong.message)
+}
+
 /// Every key that this version acts on, in the order of the installed default.
 pub fn describe() -> impl Iterator<Item = KeyReference> {
     file::available().map(|key| KeyReference {

@@ -622,6 +622,22 @@ proptest! {
     }
 
     #[test]
+    fn what_is_filled_in_is_read_back_and_nothing_else(name in any::<String>()) {
+        let path = format!("/{}/ca.crt", name.replace('\0', ""));
+        let text = filled_in(&[
+            ("etcd.ca_file", Value::Text(path.clone())),
+            ("pki.files", Value::List(vec![path.clone(), "/ca.key".into()])),
+        ]);
+        prop_assert_eq!(text.lines().count(), INSTALLED.lines().count());
+        let config = good(&text);
+        prop_assert_eq!(config.etcd.ca_file.to_str(), Some(path.as_str()));
+        prop_assert_eq!(config.pki.files[0].to_str(), Some(path.as_str()));
+        let defaults = good("");
+        prop_assert_eq!(config.etcd.cert_file, defaults.etcd.cert_file);
+        prop_assert_eq!(config.backup, defaults.backup);
+    }
+
+    #[test]
     fn a_size_is_what_it_says(number in 0_u64..1 << 20) {
         prop_assert_eq!(good(&format!("[backup]\nreserve = '{number}MiB'")).backup.reserve, number << 20);
         prop_assert_eq!(good(&format!("[backup]\nreserve = {number}")).backup.reserve, number);

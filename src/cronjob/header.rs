@@ -16,6 +16,13 @@ pub(super) fn comments(wanted: &Wanted<'_>) -> Result<String, Error> {
         Mode::Etcdctl(_) => etcdctl(wanted)?,
         Mode::Native { .. } => native(wanted),
     });
+    let is_claim = matches!(wanted.volume, Some(Volume::Claim(_)));
+    if wanted.config.backup.require_mount && !is_claim {
+        text.push_str(concat!(
+            "\nrequire_mount: no pod can tell whether a disk is mounted on its node. Use a directory on that\n",
+            "disk, not its mount point: where it is missing, the pod does not start.\n",
+        ));
+    }
     text.push_str(concat!(
         "\nspec.timeZone needs Kubernetes 1.25 or newer. On 1.21 to 1.24 delete that line: the\n",
         "schedule is then read in the time zone of the controller, which mostly is UTC.\n",

@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::object::{VolumeMount, VolumeSource};
 use super::{CONFIG_DIRECTORY, Error, Name, Named, object};
+use crate::store::Settings;
 
 /// Where the backups go, when not to `backup.dir` of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,14 +45,24 @@ pub(super) struct Mounts {
 
 impl Mounts {
     /// The directory of the backups, which can be written to.
-    pub(super) fn backups(&mut self, dir: &Path, volume: Option<&Volume>) -> Result<(), Error> {
-        let dir = mountable(dir)?;
+    pub(super) fn backups(
+        &mut self,
+        settings: &Settings,
+        volume: Option<&Volume>,
+    ) -> Result<(), Error> {
+        let dir = mountable(&settings.dir)?;
+        // what is missing because its disk is must not be made
+        let kind = if settings.require_mount {
+            "Directory"
+        } else {
+            "DirectoryOrCreate"
+        };
         let source = match volume {
             Some(Volume::Claim(name)) => VolumeSource::PersistentVolumeClaim {
                 claim_name: name.to_string(),
             },
-            Some(Volume::HostPath(path)) => on_node(path, "DirectoryOrCreate"),
-            None => on_node(&dir, "DirectoryOrCreate"),
+            Some(Volume::HostPath(path)) => on_node(path, kind),
+            None => on_node(&dir, kind),
         };
         self.add("backups", source, &dir, false)
     }

@@ -94,7 +94,7 @@ fn tolerate(key: &'static str, reason: &'static str) -> Toleration {
 fn mounts(wanted: &Wanted<'_>) -> Result<Mounts, Error> {
     let config = wanted.config;
     let mut mounts = Mounts::default();
-    mounts.backups(&config.backup.dir, wanted.volume.as_ref())?;
+    mounts.backups(&config.backup, wanted.volume.as_ref())?;
     match &wanted.mode {
         Mode::Etcdctl(_) => mounts.files(tls_files(config).into_iter())?,
         Mode::Native { .. } => {

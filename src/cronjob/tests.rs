@@ -330,6 +330,18 @@ fn a_path_that_no_pod_can_have_is_refused() {
 }
 
 #[test]
+fn a_directory_whose_disk_may_be_missing_is_not_made() {
+    let mut config = config();
+    config.backup.require_mount = true;
+    let wanted = wanted(&config, native(""));
+    let text = render(&wanted).unwrap();
+    assert!(text.contains("# require_mount: no pod can tell"), "{text}");
+    let objects = objects(&text);
+    let volume = &pod(&objects)["volumes"][0]["hostPath"];
+    assert_eq!(*volume, json!({"path": "/mnt/backup", "type": "Directory"}));
+}
+
+#[test]
 fn without_tls_no_key_is_mounted_or_named() {
     let mut config = config();
     config.etcd.endpoints = vec![Endpoint::parse("http://127.0.0.1:2379").unwrap()];

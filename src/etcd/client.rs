@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
-use etcd_client::{AlarmAction, AlarmType, Channel, ConnectOptions};
+use etcd_client::{AlarmAction, AlarmType, Channel, ConnectOptions, GetOptions};
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::transport::Endpoint as Transport;
 
@@ -157,6 +157,23 @@ impl Client {
             other => other?,
         };
         Ok(KvHash::read(&answer))
+    }
+
+    /// How many keys there were at `revision`. Needs a quorum.
+    ///
+    /// # Errors
+    /// [`Error::Compacted`], [`Error::Timeout`], [`Error::Lost`], [`Error::Denied`],
+    /// [`Error::Learner`], [`Error::Answer`].
+    pub async fn count_keys(&mut self, revision: i64) -> Result<u64, Error> {
+        let endpoint = self.endpoint.clone();
+        let all = GetOptions::new().with_from_key().with_count_only();
+        let question = self.inner.get("\0", Some(all.with_revision(revision)));
+        match within(&endpoint, "Range", self.hash_timeout, question).await {
+            Err(Error::Answer { message, .. }) if message.contains("has been compacted") => {
+                Err(Error::Compacted { endpoint, revision })
+            }
+            answer => Ok(u64::try_from(answer?.count()).unwrap_or(0)),
+        }
     }
 
     /// Starts a snapshot and waits for its first message, which tells the size.

@@ -6,9 +6,10 @@ mod processes;
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use moving::{is_mount_point, is_on_one_file_system, settle};
-pub use processes::{Process, open_below, running};
+pub use processes::{Process, command_line, open_below, running};
 
 /// What the host refuses.
 #[derive(Debug, thiserror::Error)]
@@ -47,4 +48,39 @@ pub enum Error {
         /// Where it was to go.
         to: PathBuf,
     },
+    /// What was to end goes on.
+    #[error("still running after {after:?}: {processes}")]
+    StillRunning {
+        /// The processes.
+        processes: String,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// What was to start is not there.
+    #[error("the pod of {pod} does not run after {after:?}")]
+    NotStarted {
+        /// Its manifest.
+        pod: String,
+        /// How long was waited.
+        after: Duration,
+    },
+}
+
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Error::StillRunning { .. } => {
+                "The kubelet stops a pod whose manifest is gone. See whether it runs: systemctl status kubelet; and what else holds the data: crictl ps"
+            }
+            Error::NotStarted { .. } => {
+                "The kubelet starts it. See whether that runs: systemctl status kubelet; and what the pod says: crictl ps -a"
+            }
+            Error::Both { .. } => {
+                "See which of the two is right, and move the other one elsewhere."
+            }
+            Error::Move { .. } | Error::Gone { .. } | Error::Read { .. } => return None,
+        })
+    }
 }

@@ -24,8 +24,22 @@ pub struct Process {
     pub program: String,
 }
 
+impl Process {
+    /// One that holds a lock and is not to be seen.
+    #[must_use]
+    pub fn unseen() -> Self {
+        Process {
+            id: 0,
+            program: "a process that cannot be seen from here".into(),
+        }
+    }
+}
+
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.id == 0 {
+            return f.write_str(&self.program);
+        }
         write!(f, "{} (process {})", self.program, self.id)
     }
 }
@@ -53,18 +67,21 @@ pub fn open_below(directory: &Path) -> Result<Vec<Process>, Error> {
     })
 }
 
-/// The processes that were started by exactly this command, program and arguments.
+/// A command as the kernel shows that of a process: every word, and a zero byte behind each.
+#[must_use]
+pub fn command_line(words: &[String]) -> Vec<u8> {
+    let words = words.iter().map(|word| [word.as_bytes(), &[0]].concat());
+    words.collect::<Vec<_>>().concat()
+}
+
+/// The processes whose [`command_line`] is wanted.
 ///
 /// # Errors
 /// [`Error::Read`].
-pub fn running(command: &[String]) -> Result<Vec<Process>, Error> {
-    let mut wanted = Vec::new();
-    for word in command {
-        wanted.extend_from_slice(word.as_bytes());
-        wanted.push(0);
-    }
+pub fn running(is_wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Process>, Error> {
     processes(|path| match fs::read(path.join("cmdline")) {
-        Ok(line) => Ok(!line.is_empty() && line == wanted),
+        // a thread of the kernel has none
+        Ok(line) => Ok(!line.is_empty() && is_wanted(&line)),
         Err(error) if has_ended(&error) => Ok(false),
         Err(error) => Err(error),
     })
@@ -164,20 +181,24 @@ mod tests {
     #[test]
     fn a_process_is_found_by_its_whole_command() {
         let command = ["sleep", "1000.0625"].map(String::from);
-        assert_eq!(running(&command).unwrap(), []);
+        let of = |words: &[String]| {
+            let wanted = command_line(words);
+            running(&move |line| line == wanted).unwrap()
+        };
+        assert_eq!(of(&command), []);
         let mut sleep = Command::new(&command[0]);
         let child = Ended(sleep.arg(&command[1]).stdin(Stdio::null()).spawn().unwrap());
         // between fork and exec it still is this program
         let found = loop {
-            let found = running(&command).unwrap();
+            let found = of(&command);
             if !found.is_empty() {
                 break found;
             }
         };
         assert_eq!(found[0].id, child.0.id());
-        assert_eq!(running(&command[..1]).unwrap(), []);
+        assert_eq!(of(&command[..1]), []);
         drop(child);
-        assert_eq!(running(&command).unwrap(), []);
-        assert_eq!(running(&[]).unwrap(), []);
+        assert_eq!(of(&command), []);
+        assert_eq!(of(&[]), []);
     }
 }

@@ -38,7 +38,11 @@ pub fn api_server(kubernetes: &Path) -> Result<Option<ApiServerPod>, Error> {
     read(api_server_path(kubernetes), ApiServerPod::parse)
 }
 
-fn read<T>(
+/// What a manifest says; `None` where there is none.
+///
+/// # Errors
+/// [`Error::Read`] and [`Error::Manifest`].
+pub(super) fn read<T>(
     path: PathBuf,
     parse: impl Fn(&[u8]) -> Result<T, kubeadm::Error>,
 ) -> Result<Option<T>, Error> {

@@ -2,12 +2,14 @@
 
 pub mod accept;
 pub mod backup;
+pub mod in_place;
 pub mod init;
 mod live;
 pub mod look;
 pub mod manifests;
 pub mod pin;
 mod pki;
+pub mod place;
 pub mod probe;
 pub mod prune;
 mod receive;

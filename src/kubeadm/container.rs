@@ -118,7 +118,7 @@ impl<'p> Program<'p> {
 }
 
 /// The words of its command line.
-fn words(container: &Container) -> impl Iterator<Item = &str> {
+pub(super) fn words(container: &Container) -> impl Iterator<Item = &str> {
     let command = container.command.iter().flatten();
     command
         .chain(container.args.iter().flatten())

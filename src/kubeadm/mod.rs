@@ -71,6 +71,20 @@ pub enum Error {
     },
 }
 
+/// The command line of each container of a pod, program and arguments, as the kubelet starts it. What
+/// the kubelet would fill in, `$(NAME)`, is left as it is; a container without a command has none.
+///
+/// # Errors
+/// [`Error`], where it is not the manifest of a pod.
+pub fn commands(bytes: &[u8]) -> Result<Vec<Vec<String>>, Error> {
+    let pod = pod::read(bytes)?;
+    let containers = pod.spec.and_then(|spec| spec.containers);
+    let lines = containers.iter().flatten().map(container::words);
+    Ok(lines
+        .map(|words| words.map(str::to_owned).collect())
+        .collect())
+}
+
 fn listed(names: &[String]) -> String {
     if names.is_empty() {
         "none".to_owned()

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{DIRECTORY, Error, Places, Step, Way};
+use crate::sha256::Sha256;
 
 /// The version of the journal's shape.
 const FORMAT: u32 = 1;
@@ -61,10 +62,44 @@ pub struct Goal {
     pub initial_cluster_token: String,
     /// How far the revision moves; 0: not at all.
     pub bump_revision: u64,
-    /// Whether alarms are left out.
+    /// What else was asked for.
+    #[serde(flatten)]
+    pub options: Options,
+}
+
+/// What is taken over as it was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line, and none excludes another"
+)]
+pub struct Options {
+    /// Alarms are left out.
     pub clear_alarms: bool,
-    /// Whether the digest that etcd appends may be missing.
+    /// The database is written anew.
+    pub compact: bool,
+    /// The digest that etcd appends may be missing.
     pub skip_hash_check: bool,
+    /// A backup may be restored that was never wholly proven.
+    pub allow_unverified: bool,
+    /// A backup of another cluster may be restored.
+    pub allow_other_cluster: bool,
+}
+
+impl Options {
+    /// The flags of the command line that ask for the same.
+    pub(super) fn flags(self) -> impl Iterator<Item = &'static str> {
+        let flags = [
+            (self.clear_alarms, "--clear-alarms"),
+            (self.compact, "--compact"),
+            (self.skip_hash_check, "--skip-hash-check"),
+            (self.allow_unverified, "--allow-unverified"),
+            (self.allow_other_cluster, "--allow-other-cluster"),
+        ];
+        let given = flags.into_iter().filter(|(is_given, _)| *is_given);
+        given.map(|(_, flag)| flag)
+    }
 }
 
 /// A static pod whose manifest is moved.
@@ -72,8 +107,8 @@ pub struct Goal {
 pub struct Pod {
     /// The manifest's file name.
     pub file: String,
-    /// The command lines of its containers, by which their processes are known.
-    pub commands: Vec<Vec<String>>,
+    /// The digests of its containers' command lines, by which their processes are known.
+    pub commands: Vec<Sha256>,
     /// Whether it is etcd, which starts before the others.
     pub etcd: bool,
 }
@@ -158,13 +193,23 @@ impl Journal {
         self.begun(Way::Forward).contains(&Step::Park)
     }
 
-    /// Turns to the way back.
+    /// Turns to the way back. `is_aside`: whether there is data that was set aside.
     ///
     /// # Errors
-    /// [`Error::Finished`], where that was gone to its end.
-    pub fn turn_back(&mut self) -> Result<(), Error> {
+    /// [`Error::Finished`], where that was gone to its end; [`Error::NoOldData`], where the new data
+    /// is in place and there is no other to return to.
+    pub fn turn_back(&mut self, is_aside: bool) -> Result<(), Error> {
         if self.way == Way::Back && self.finished {
-            return Err(self.finished());
+            return Err(self.over());
+        }
+        let is_done = |step| {
+            let mut records = self.steps.iter();
+            records.any(|record| (record.step, record.ended.is_some()) == (step, true))
+        };
+        if self.way == Way::Forward && is_done(Step::SwapIn) && !is_aside {
+            return Err(Error::NoOldData {
+                path: self.places.aside.clone(),
+            });
         }
         self.way = Way::Back;
         self.finished = false;
@@ -173,7 +218,7 @@ impl Journal {
 
     /// The error of going on with what is over.
     #[must_use]
-    pub fn finished(&self) -> Error {
+    pub fn over(&self) -> Error {
         Error::Finished {
             id: self.id.clone(),
             way: self.way,
@@ -216,9 +261,11 @@ impl JournalFile {
     /// The journal of a host, below its Kubernetes directory.
     #[must_use]
     pub fn of(kubernetes: &Path) -> Self {
+        // the journal has its paths as they are without links, by whatever name it is found
+        let kubernetes = fs::canonicalize(kubernetes).unwrap_or_else(|_| kubernetes.into());
         JournalFile {
-            kubernetes: kubernetes.into(),
             directory: kubernetes.join(DIRECTORY),
+            kubernetes,
         }
     }
 
@@ -273,16 +320,28 @@ impl JournalFile {
         Ok(journal)
     }
 
-    /// Makes its directory, for a restore that begins, and keeps the journal of the last one.
+    /// What the last restore says, which is over.
     ///
     /// # Errors
-    /// [`Error::Unfinished`] where the last one is not over, else as [`JournalFile::read`].
+    /// [`Error::Unfinished`] where it is not, else as [`JournalFile::read`].
+    pub fn last(&self) -> Result<Option<Journal>, Error> {
+        match self.read()? {
+            Some(Journal {
+                finished: false,
+                id,
+                way,
+                ..
+            }) => Err(Error::Unfinished { id, way }),
+            last => Ok(last),
+        }
+    }
+
+    /// Keeps the journal of the last restore under another name, for one that begins.
+    ///
+    /// # Errors
+    /// Those of [`JournalFile::last`].
     pub fn make_room(&self) -> Result<(), Error> {
-        if let Some(last) = self.read()? {
-            let (id, way) = (last.id, last.way);
-            if !last.finished {
-                return Err(Error::Unfinished { id, way });
-            }
+        if let Some(Journal { id, .. }) = self.last()? {
             let kept = self.directory.join(format!("journal-{id}.json"));
             fs::rename(self.path(), kept).map_err(|source| self.failed(source))?;
         }

@@ -7,11 +7,13 @@
 mod error;
 mod journal;
 mod places;
+mod plan;
 mod step;
 
 pub use error::Error;
-pub use journal::{Expected, Goal, Journal, JournalFile, Pod, Record};
+pub use journal::{Expected, Goal, Journal, JournalFile, Options, Pod, Record};
 pub use places::Places;
+pub use plan::{Commands, Host, Plan, Planned, Source, Wish};
 pub use step::{Step, Way};
 
 /// The directory of the journal and of the manifests that are out of the kubelet's sight, below the

@@ -76,6 +76,20 @@ impl Places {
         }
     }
 
+    /// The Kubernetes directory.
+    #[must_use]
+    pub fn kubernetes(&self) -> &Path {
+        self.manifests.parent().unwrap_or(&self.manifests)
+    }
+
+    /// The data directory that etcd is started with.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        let is_whole = self.staging == self.fresh;
+        let within = (!is_whole).then(|| self.live.parent()).flatten();
+        within.unwrap_or(&self.live)
+    }
+
     /// Whether these are the places of a restore of this id below this Kubernetes directory: a
     /// journal that says otherwise is not to be acted on.
     pub(super) fn are_of(&self, kubernetes: &Path, id: &str) -> bool {

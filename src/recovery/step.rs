@@ -58,11 +58,10 @@ impl Step {
     #[must_use]
     pub fn back_from(begun: &[Step]) -> Vec<Step> {
         let mut steps = Vec::new();
+        if begun.contains(&Step::SetAside) {
+            steps.extend([Step::Park, Step::Stop, Step::TakeBack]);
+        }
         if begun.contains(&Step::Park) {
-            steps.extend([Step::Park, Step::Stop]);
-            if begun.contains(&Step::SetAside) {
-                steps.push(Step::TakeBack);
-            }
             // the control plane first: it is to be as it was, whether the old etcd answers or not
             steps.extend([Step::StartEtcd, Step::StartControlPlane, Step::AwaitEtcd]);
         }

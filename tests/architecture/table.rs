@@ -7,6 +7,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("kubeadm", &[]),
     ("host", &[]),
     ("sha256", &[]),
+    ("shell", &[]),
     ("certificate", &["sha256"]),
     ("snapshot", &["sha256"]),
     ("store", &["sha256"]),
@@ -14,7 +15,10 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("pki", &["sha256", "certificate", "store"]),
     ("catalog", &["sha256", "snapshot", "store", "pki"]),
     ("datadir", &["sha256", "snapshot"]),
-    ("recovery", &["store"]),
+    (
+        "recovery",
+        &["sha256", "shell", "snapshot", "store", "datadir"],
+    ),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("anomaly", &["snapshot", "catalog", "report"]),
     ("retention", &["catalog"]),
@@ -30,12 +34,13 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "retention",
         ],
     ),
-    ("cronjob", &["etcd", "kubeadm", "config"]),
+    ("cronjob", &["store", "etcd", "kubeadm", "config"]),
     (
         "error",
         &[
             "schedule",
             "kubeadm",
+            "host",
             "certificate",
             "snapshot",
             "store",
@@ -43,6 +48,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "pki",
             "catalog",
             "datadir",
+            "recovery",
             "report",
             "config",
             "cronjob",
@@ -52,6 +58,9 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
         "jobs",
         &[
             "kubeadm",
+            "host",
+            "sha256",
+            "shell",
             "certificate",
             "snapshot",
             "store",
@@ -59,6 +68,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "pki",
             "catalog",
             "datadir",
+            "recovery",
             "report",
             "anomaly",
             "retention",
@@ -75,14 +85,14 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "schedule", "kubeadm", "snapshot", "catalog", "report", "config", "cronjob", "error",
-            "jobs", "daemon",
+            "schedule", "kubeadm", "snapshot", "catalog", "recovery", "report", "config",
+            "cronjob", "error", "jobs", "daemon",
         ],
     ),
 ];
 
 /// Of these modules an importer may name types, and call nothing.
-pub(super) const TYPES_ONLY: &[(&str, &str)] = &[("cli", "snapshot")];
+pub(super) const TYPES_ONLY: &[(&str, &str)] = &[("cli", "snapshot"), ("cli", "recovery")];
 
 /// External crates and the paths that may name them; `src/` is everywhere.
 pub(super) const FENCES: &[(&str, &[&str])] = &[

@@ -10,22 +10,7 @@ use tempfile::TempDir;
 use super::source::{Source, State, log_in, quick};
 use crate::support::command::{Output, binary, run};
 use crate::support::etcd::{Cluster, Etcd, Version};
-
-/// The commands of the shell blocks below a heading.
-fn blocks(heading: &str) -> Vec<Vec<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = fs::read_to_string(path).unwrap();
-    let chapter = text.split(&format!("\n{heading}\n")).nth(1).unwrap();
-    let chapter = chapter.split("\n## ").next().unwrap();
-    let chapter = chapter.split("\n### ").next().unwrap();
-    let blocks = chapter.split("```sh\n").skip(1);
-    blocks
-        .map(|block| {
-            let block = block.split("```").next().unwrap().replace("\\\n", "");
-            block.lines().map(str::to_owned).collect()
-        })
-        .collect()
-}
+use crate::support::readme::blocks;
 
 /// What stands in the runbooks, and what it stands for on the host of `member`.
 fn names(cluster: &Cluster, member: usize, source: &Source) -> Vec<(String, String)> {
@@ -78,7 +63,7 @@ fn the_runbook_for_one_node_brings_it_back() {
         Cluster::start_prepared(Version::V3_5, 1, &source.host.pki, &quick(), &|_, _| {});
     cluster.members[0].put("/registry/lost", b"1");
     let names = names(&cluster, 0, source);
-    let [block] = &blocks("### One node")[..] else {
+    let [block] = &blocks("### One node, without kubeadm")[..] else {
         panic!("one block");
     };
     for command in block {
@@ -109,7 +94,7 @@ fn the_runbook_for_three_nodes_brings_them_back() {
     };
     let mut cluster =
         Cluster::start_prepared(Version::V3_5, 3, &source.host.pki, &quick(), &|_, _| {});
-    let [restore, swap] = &blocks("### Three nodes")[..] else {
+    let [restore, swap] = &blocks("### Three nodes, without kubeadm")[..] else {
         panic!("two blocks");
     };
     let first = path(cluster.members[0].data_dir());

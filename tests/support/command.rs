@@ -91,9 +91,14 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a command with its output captured and its input closed.
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// The same, with something to read.
+    pub(crate) fn start_with(command: &mut Command, input: Stdio) -> Self {
         let name = format!("{command:?}");
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

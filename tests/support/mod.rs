@@ -9,8 +9,11 @@ pub(crate) mod etcd;
 pub(crate) mod fake;
 pub(crate) mod history;
 pub(crate) mod kept;
+pub(crate) mod kubelet;
 pub(crate) mod mount;
+pub(crate) mod node;
 pub(crate) mod pki;
+pub(crate) mod readme;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::config::{self, Value};
 use crate::error::Error;
+use crate::jobs::place::reason;
 use crate::store::{self, Directory};
 
 /// Of a configuration that is there already, no more than this is looked at.
@@ -202,19 +203,6 @@ impl Plan {
         } else {
             draft.replace(name).map_err(reason)
         }
-    }
-}
-
-/// Why the directory of the configuration refuses, in the system's words.
-fn reason(error: store::Error) -> io::Error {
-    match error {
-        store::Error::Open { source, .. }
-        | store::Error::Read { source, .. }
-        | store::Error::Write { source, .. }
-        | store::Error::Moved { source, .. } => source,
-        store::Error::Exists { .. }
-        | store::Error::NotMounted { .. }
-        | store::Error::Locked { .. } => io::ErrorKind::AlreadyExists.into(),
     }
 }
 

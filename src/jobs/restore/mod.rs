@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::manifests;
+use crate::catalog::Manifest;
 use crate::config::Config;
 use crate::datadir::{self, Membership, Place, Recipe};
 use crate::error::{Error, Refusal};
@@ -181,6 +182,24 @@ impl Chosen {
             candidate,
             verified,
         })
+    }
+
+    /// The snapshot's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.candidate.path
+    }
+
+    /// What the catalog says of it, where it does.
+    #[must_use]
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.candidate.manifest.as_ref()
+    }
+
+    /// What the operator should know of the choice.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.candidate.warnings()
     }
 
     /// The proven database.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Bump, Chosen, Request};
 use crate::catalog::BackupId;
 use crate::datadir::{Built, Id, Layout, Member, PeerUrl, Recipe};
+use crate::shell::quoted;
 use crate::snapshot::Sha256;
 
 /// A restored data directory.
@@ -206,35 +207,4 @@ fn command_for(request: &Request, chosen: &Chosen, recipe: &Recipe, member: &Mem
 fn joined(member: &Member) -> String {
     let urls: Vec<&str> = member.peer_urls.iter().map(PeerUrl::as_str).collect();
     quoted(&urls.join(","))
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_takes_a_word_for_what_it_is() {
-        for (word, text) in [
-            (
-                "m1=https://10.0.0.1:2380,m2=https://h:1",
-                "m1=https://10.0.0.1:2380,m2=https://h:1",
-            ),
-            ("", "''"),
-            ("two words", "'two words'"),
-            ("$(reboot)", "'$(reboot)'"),
-            ("it's", r"'it'\''s'"),
-        ] {
-            assert_eq!(quoted(word), text);
-        }
-    }
 }

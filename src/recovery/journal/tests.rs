@@ -14,8 +14,7 @@ fn journal_of(places: Places) -> Journal {
         initial_cluster: "control-plane-1=https://10.0.0.1:2380".into(),
         initial_cluster_token: "token".into(),
         bump_revision: 1_000_000_000,
-        clear_alarms: false,
-        skip_hash_check: false,
+        options: Options::default(),
     };
     let expected = Expected {
         endpoint: "https://127.0.0.1:2379".into(),
@@ -27,7 +26,7 @@ fn journal_of(places: Places) -> Journal {
     let mut journal = Journal::new(ID.into(), goal, places, expected);
     journal.pods.push(Pod {
         file: "etcd.yaml".into(),
-        commands: vec![vec!["etcd".into(), "--name=control-plane-1".into()]],
+        commands: vec![Sha256::of(b"etcd")],
         etcd: true,
     });
     journal
@@ -123,24 +122,26 @@ fn the_way_back_undoes_what_was_begun_and_leaves_alone_what_was_not() {
     for done in 0..Step::FORWARD.len() {
         let mut journal = interrupted(&journal, done);
         let stopped = journal.has_stopped_anything();
-        journal.turn_back().unwrap();
+        journal.turn_back(true).unwrap();
         let steps = journal.to_do();
         assert_eq!(steps.last(), Some(&Step::Discard));
         assert_eq!(stopped, done > 0);
-        assert_eq!(steps.contains(&Step::Park), stopped, "{done}");
+        assert_eq!(steps.contains(&Step::StartEtcd), stopped, "{done}");
         let is_moved = journal.begun(Way::Forward).contains(&Step::SetAside);
-        assert_eq!(steps.contains(&Step::TakeBack), is_moved, "{done}");
+        for step in [Step::Park, Step::Stop, Step::TakeBack] {
+            assert_eq!(steps.contains(&step), is_moved, "{done}: {step}");
+        }
         // interrupted on the way back, the same way is gone on
         for _ in 0..steps.len() {
             let to_do = journal.to_do();
-            journal.turn_back().unwrap();
+            journal.turn_back(true).unwrap();
             assert_eq!(journal.to_do(), to_do);
             journal.begin(to_do[0], time(4));
             journal.end(time(5), Ok(()));
         }
         assert_eq!(journal.to_do(), []);
         journal.finished = true;
-        let refused = journal.turn_back().unwrap_err();
+        let refused = journal.turn_back(true).unwrap_err();
         assert!(matches!(refused, Error::Finished { way: Way::Back, .. }));
     }
 }
@@ -150,9 +151,22 @@ fn a_restore_that_is_over_can_be_taken_back() {
     let (_dir, _file, journal) = host();
     let mut journal = interrupted(&journal, Step::FORWARD.len());
     journal.finished = true;
-    journal.turn_back().unwrap();
+    journal.turn_back(true).unwrap();
     assert!(!journal.finished);
     assert!(journal.to_do().contains(&Step::TakeBack));
+}
+
+#[test]
+fn nobody_is_returned_to_data_that_is_gone() {
+    let (_dir, _file, journal) = host();
+    for done in 0..=Step::FORWARD.len() {
+        let mut journal = interrupted(&journal, done);
+        let is_swapped = done > 4;
+        assert_eq!(journal.turn_back(false).is_err(), is_swapped, "{done}");
+        // on the way back it may have been put in place already
+        journal.way = Way::Back;
+        assert!(journal.turn_back(false).is_ok(), "{done}");
+    }
 }
 
 #[test]

@@ -41,6 +41,15 @@ pub(crate) struct Access {
 }
 
 impl Access {
+    /// To the member at `endpoint`.
+    pub(crate) fn to(endpoint: String, ca: &Path, client: &Pair) -> Self {
+        Self {
+            endpoint,
+            tls: Some((ca.to_owned(), client.clone())),
+            login: None,
+        }
+    }
+
     /// Runs a job with a client; the client may be cloned.
     pub(crate) fn with_client<T>(&self, job: impl AsyncFnOnce(Client) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread()

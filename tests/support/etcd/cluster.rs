@@ -270,7 +270,7 @@ fn initial(index: usize, ports: Ports) -> String {
 }
 
 /// Ports that were free a moment ago; all held at once, so that they differ.
-fn free_ports(members: usize) -> Vec<Ports> {
+pub(crate) fn free_ports(members: usize) -> Vec<Ports> {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let held: Vec<[TcpListener; 3]> = (0..members)
         .map(|_| [listen(), listen(), listen()])

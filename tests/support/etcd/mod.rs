@@ -26,12 +26,12 @@ use super::pki::{Pair, Pki};
 use super::wait_for;
 
 pub(crate) use client::{Access, Entry, HashKv};
-pub(crate) use cluster::Cluster;
+pub(crate) use cluster::{Cluster, free_ports};
 pub(crate) use fill::{Filled, Objects, WriteLoad};
 pub(crate) use version::{Version, versions};
 
 /// How long a server may take until it answers.
-const READY: Duration = Duration::from_mins(1);
+pub(crate) const READY: Duration = Duration::from_mins(1);
 
 /// What is unusual about a server; the default is what kubeadm starts.
 #[derive(Debug, Clone, Default)]
@@ -47,10 +47,10 @@ pub(crate) struct Options {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Ports {
-    client: u16,
-    peer: u16,
-    metrics: u16,
+pub(crate) struct Ports {
+    pub(crate) client: u16,
+    pub(crate) peer: u16,
+    pub(crate) metrics: u16,
 }
 
 /// Why a server did not come up.
@@ -243,7 +243,7 @@ impl Drop for Etcd {
 }
 
 /// Whether `/health` on the metrics port says that the member has a leader and answers.
-fn healthy(port: u16) -> bool {
+pub(crate) fn healthy(port: u16) -> bool {
     let ask = || -> io::Result<String> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
@@ -257,7 +257,7 @@ fn healthy(port: u16) -> bool {
 }
 
 /// Starts a child from a thread that never ends: the kernel's "kill it when its parent dies" means the thread.
-fn spawn_for_the_process(command: Command) -> Child {
+pub(crate) fn spawn_for_the_process(command: Command) -> Child {
     type Request = (Command, mpsc::Sender<io::Result<Child>>);
     static SPAWNER: OnceLock<mpsc::Sender<Request>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {

@@ -1,0 +1,282 @@
+//! Restores a kubeadm host's etcd in place: builds the new data beside the old, stops the control
+//! plane, exchanges the two, and brings everything back; or returns to the old data.
+//!
+//! Every step is in the journal before it is begun. What is interrupted at any instant is gone on
+//! with, or undone, by the next call. Data that an etcd has run on is never removed.
+
+mod host;
+mod look;
+mod perform;
+mod wait;
+
+pub use look::look;
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::restore::{self, Ahead, Changes, Chosen, Pick};
+use crate::config::Config;
+use crate::datadir::Layout;
+use crate::error::Error;
+use crate::recovery::{self, Journal, JournalFile, Options, Plan, Source, Step, Way, Wish};
+use crate::store::{Directory, Lock};
+
+/// What is restored, and how.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The snapshot.
+    pub pick: Pick,
+    /// Where Kubernetes has its files: `/etc/kubernetes`.
+    pub kubernetes_dir: PathBuf,
+    /// All members; those of the snapshot where it is not given.
+    pub initial_cluster: Option<String>,
+    /// What sets the new cluster apart from the old one; a fresh one where it is not given.
+    pub token: Option<String>,
+    /// How far the revision moves.
+    pub ahead: Option<Ahead>,
+    /// What becomes of the database beside its new members.
+    pub changes: Changes,
+}
+
+/// What comes from outside: the time, how long to wait, and who wants to know how far it is.
+pub struct Run<'r> {
+    /// The time.
+    pub clock: &'r dyn Fn() -> Timestamp,
+    /// How long the kubelet may take to stop or start something, and etcd to answer.
+    pub wait: Duration,
+    /// Told of every step.
+    pub progress: &'r dyn Fn(&Progress),
+}
+
+/// How far it is.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// A step has begun.
+    Begun(Step),
+    /// The snapshot is being proven or written.
+    Restoring(restore::Progress),
+    /// What a step waits for.
+    Waiting(String),
+    /// A step is done, after so long.
+    Done(Step, Duration),
+    /// Something went otherwise than it should, and does not stop the work.
+    Warning(String),
+}
+
+/// Finds and proves the snapshot, looks at this host, and says what would happen. Changes nothing.
+///
+/// # Errors
+/// [`Error`], where the snapshot is not to be restored, or not to this host.
+pub fn plan(config: &Config, request: &Request, run: &Run<'_>) -> Result<Plan, Error> {
+    let now = (run.clock)();
+    JournalFile::of(&request.kubernetes_dir).last()?;
+    let host = host::read(&request.kubernetes_dir)?;
+    let chosen = Chosen::find(Some(config), &request.pick, &restoring(run, &told(run)))?;
+    if !request.pick.allow_other_cluster {
+        host.require_its_ca(&chosen)?;
+    }
+    let ahead = request.ahead.unwrap_or(Ahead::Auto);
+    let bump = chosen.bump(ahead, now)?;
+    let id = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let wish = Wish {
+        initial_cluster: request.initial_cluster.clone(),
+        token: request.token.clone(),
+        fresh_token: format!("etcd-{id}"),
+        bump_is_given: ahead != Ahead::Auto,
+        bump: bump.as_ref().map_or(0, |bump| bump.by),
+        bump_reason: bump.map_or_else(|| "not at all, as asked for".into(), |bump| bump.reason),
+        options: Options {
+            clear_alarms: request.changes.clear_alarms,
+            compact: request.changes.layout == Layout::Compact,
+            skip_hash_check: request.pick.skip_hash_check,
+            allow_unverified: request.pick.allow_unverified,
+            allow_other_cluster: request.pick.allow_other_cluster,
+        },
+    };
+    let facts = chosen.verified().facts();
+    let source = Source {
+        backup: chosen.manifest().map(|it| it.id.to_string()),
+        file: fs::canonicalize(chosen.path()).unwrap_or_else(|_| chosen.path().into()),
+        sha256: chosen.verified().file_sha256().to_string(),
+        size: facts.total_size,
+        revision: facts.revision.max(facts.compact_revision),
+        keys: facts.total_key,
+        cluster_id: chosen.manifest().map(|it| it.source.cluster_id.clone()),
+        members: facts.members.clone(),
+    };
+    let mut plan = Plan::of(&host.member, source, &wish, &id)?;
+    plan.warnings.extend(chosen.warnings());
+    host.require_fit(&plan, facts)?;
+    Ok(plan)
+}
+
+/// What proving and building are told.
+fn restoring<'r>(run: &Run<'_>, progress: &'r dyn Fn(&restore::Progress)) -> restore::Run<'r> {
+    restore::Run {
+        now: (run.clock)(),
+        progress,
+    }
+}
+
+fn told<'r>(run: &'r Run<'_>) -> impl Fn(&restore::Progress) + 'r {
+    |progress| (run.progress)(&Progress::Restoring(*progress))
+}
+
+/// Does what the plan says.
+///
+/// # Errors
+/// [`Error::Step`], after which the journal knows where to go on; any other, and nothing was changed.
+pub async fn begin(config: &Config, plan: &Plan, run: &Run<'_>) -> Result<Journal, Error> {
+    plan.require_ready()?;
+    let file = JournalFile::of(plan.places.kubernetes());
+    make_private(file.directory())?;
+    let _locks = Locks::take(config, &file, (run.clock)())?;
+    let mut journal = plan.journal();
+    file.last()?;
+    host::require_room(&journal)?;
+    file.make_room()?;
+    make_private(&journal.places.parked)?;
+    file.write(&journal)?;
+    go(config, &file, &mut journal, run).await?;
+    Ok(journal)
+}
+
+/// Goes on with what was interrupted.
+///
+/// # Errors
+/// Those of [`begin`]; [`recovery::Error::NoJournal`] and [`recovery::Error::Finished`].
+pub async fn resume(config: &Config, kubernetes: &Path, run: &Run<'_>) -> Result<Journal, Error> {
+    let (file, _locks, mut journal) = take_up(config, kubernetes, run)?;
+    if journal.finished {
+        return Err(journal.over().into());
+    }
+    go(config, &file, &mut journal, run).await?;
+    Ok(journal)
+}
+
+/// Returns to the data from before, from wherever the restore was interrupted, or after its end.
+///
+/// # Errors
+/// Those of [`resume`].
+pub async fn rollback(config: &Config, kubernetes: &Path, run: &Run<'_>) -> Result<Journal, Error> {
+    let (file, _locks, mut journal) = take_up(config, kubernetes, run)?;
+    journal.turn_back(journal.places.aside.symlink_metadata().is_ok())?;
+    file.write(&journal)?;
+    go(config, &file, &mut journal, run).await?;
+    Ok(journal)
+}
+
+/// What was begun here, as far as the journal knows.
+///
+/// # Errors
+/// [`recovery::Error`].
+pub fn journal(kubernetes: &Path) -> Result<Journal, Error> {
+    let file = JournalFile::of(kubernetes);
+    let path = file.path();
+    Ok(file.read()?.ok_or(recovery::Error::NoJournal { path })?)
+}
+
+fn take_up(
+    config: &Config,
+    kubernetes: &Path,
+    run: &Run<'_>,
+) -> Result<(JournalFile, Locks, Journal), Error> {
+    // before the lock: who looks for what is not there leaves nothing behind
+    journal(kubernetes)?;
+    let file = JournalFile::of(kubernetes);
+    let locks = Locks::take(config, &file, (run.clock)())?;
+    let journal = journal(kubernetes)?;
+    Ok((file, locks, journal))
+}
+
+/// Does the steps that are to be done, each in the journal before and after.
+async fn go(
+    config: &Config,
+    file: &JournalFile,
+    journal: &mut Journal,
+    run: &Run<'_>,
+) -> Result<(), Error> {
+    for step in journal.to_do() {
+        let began = (run.clock)();
+        journal.begin(step, began);
+        file.write(journal)?;
+        (run.progress)(&Progress::Begun(step));
+        let done = perform::perform(config, journal, step, run).await;
+        let ended = (run.clock)();
+        if let Err(error) = done {
+            return Err(stopped(file, journal, (step, ended), error)?);
+        }
+        journal.end(ended, Ok(()));
+        file.write(journal)?;
+        let took = Duration::try_from(ended.duration_since(began)).unwrap_or_default();
+        (run.progress)(&Progress::Done(step, took));
+    }
+    journal.finished = true;
+    Ok(file.write(journal)?)
+}
+
+/// What becomes of a restore whose step has failed: one that has stopped nothing yet is over.
+fn stopped(
+    file: &JournalFile,
+    journal: &mut Journal,
+    (step, now): (Step, Timestamp),
+    error: Error,
+) -> Result<Error, Error> {
+    let way = journal.way;
+    journal.end(now, Err(error.in_a_line()));
+    let is_over = step == Step::Build && perform::discard(journal).is_ok();
+    if is_over {
+        journal.turn_back(true)?;
+        journal.finished = true;
+    }
+    file.write(journal)?;
+    Ok(if is_over {
+        error
+    } else {
+        let source = Box::new(error);
+        Error::Step { step, way, source }
+    })
+}
+
+/// While a restore is under way, nobody else restores, and no backup is made or removed.
+struct Locks {
+    _restore: Lock,
+    _backups: Option<Lock>,
+}
+
+impl Locks {
+    fn take(config: &Config, file: &JournalFile, now: Timestamp) -> Result<Self, Error> {
+        let (process, name) = (std::process::id(), env!("CARGO_PKG_NAME"));
+        let holder = format!("process {process} ({name} restore), since {now:.0}");
+        let restore = Lock::take(&Directory::open(file.directory())?, &holder)?;
+        // a file can be restored where there is no backup directory
+        let backups = match Directory::open(&config.backup.dir) {
+            Ok(directory) => Some(Lock::take(&directory, &holder)?),
+            Err(_) => None,
+        };
+        Ok(Locks {
+            _restore: restore,
+            _backups: backups,
+        })
+    }
+}
+
+fn make_private(path: &Path) -> Result<(), Error> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(Error::Create {
+            path: path.into(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether this way is the one to the restored data.
+fn is_forward(journal: &Journal) -> bool {
+    journal.way == Way::Forward
+}
