@@ -44,17 +44,17 @@ awk -v count="$count" -v newest="$newest" -v dir="$work/backups" 'BEGIN {
 find "$work/backups" -name '*.json' -printf '%f\n' | sed 's/json$/db/' | (cd "$work/backups" && xargs truncate -s 4128)
 bytes=$(find "$work/backups" -name '*.json' -printf '%s\n' -quit)
 echo "$count backups, manifests of $bytes bytes; the median of $rounds rounds, everything in the page cache"
-echo "| command | wall ms | peak RSS MB |"
-echo "|---|---|---|"
+echo "| command | wall ms | CPU ms | peak RSS MB |"
+echo "|---|---|---|---|"
 for command in list "list --json" status; do
     for ((round = 0; round <= rounds; round++)); do
         # shellcheck disable=SC2086
-        /usr/bin/time -a -o "$work/times" -f '%e %M' "$target/release/hypercloud-etcd" $command --config "$work/config.toml" \
+        /usr/bin/time -a -o "$work/times" -f '%e %U %S %M' "$target/release/hypercloud-etcd" $command --config "$work/config.toml" \
             >"$work/stdout" 2>"$work/stderr" || [ "$command" = status ] || { cat "$work/stderr" >&2; exit 1; }
         # the first round fills the cache
         [ "$round" -gt 0 ] || : >"$work/times"
     done
-    grep '^[0-9]' "$work/times" | sort -g | awk -v c="$command" '{ wall[NR] = $1; if ($2 > peak) peak = $2 }
-        END { printf "| `%s` | %d | %.0f |\n", c, wall[int((NR + 1) / 2)] * 1000, peak * 1024 / 1e6 }'
+    grep '^[0-9]' "$work/times" | sort -g | awk -v c="$command" '{ wall[NR] = $1; cpu += $2 + $3; if ($4 > peak) peak = $4 }
+        END { printf "| `%s` | %d | %d | %.0f |\n", c, wall[int((NR + 1) / 2)] * 1000, cpu / NR * 1000, peak * 1024 / 1e6 }'
     rm "$work/times"
 done
