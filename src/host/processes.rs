@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use super::Error;
 use super::moving::unreadable;
@@ -14,6 +15,9 @@ use super::moving::unreadable;
 const PROC: &str = "/proc";
 /// How deep below a member's directory its files lie: `member/wal/….wal`.
 const DEPTH: usize = 4;
+/// How often a process that refuses to be looked at is looked at again.
+const LOOKS: usize = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// A process that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,12 +101,27 @@ fn processes(fits: impl Fn(&Path) -> io::Result<bool>) -> Result<Vec<Process>, E
             continue;
         };
         let path = entry.path();
-        if id != std::process::id() && fits(&path).map_err(|source| unreadable(&path, source))? {
+        if id == std::process::id() {
+            continue;
+        }
+        if look(&fits, &path).map_err(|source| unreadable(&path, source))? {
             let program = program(&path);
             found.push(Process { id, program });
         }
     }
     Ok(found)
+}
+
+/// A process that just begins or ends may refuse to be looked at for a moment. Only one that goes on
+/// refusing leaves the question open.
+fn look(fits: &impl Fn(&Path) -> io::Result<bool>, path: &Path) -> io::Result<bool> {
+    for _ in 0..LOOKS {
+        if let Ok(answer) = fits(path) {
+            return Ok(answer);
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+    fits(path)
 }
 
 fn program(path: &Path) -> String {

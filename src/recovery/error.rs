@@ -197,6 +197,9 @@ impl Error {
             Error::Differs { .. } => {
                 "Something writes to etcd that is not stopped, or it runs on other data. Return to the old data with: hypercloud-etcd restore --rollback".into()
             }
+            Error::Journal { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "Run as root: it stops and starts what belongs to root.".into()
+            }
             Error::Journal { .. } => return None,
         })
     }

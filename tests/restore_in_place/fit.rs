@@ -78,6 +78,12 @@ fn what_does_not_fit_is_refused_and_nothing_is_touched() {
     assert_refused(node, &ARGS, 65, "whose CA is");
     fs::write(&ca, right).unwrap();
 
+    let key = &node.host.pki.client.key;
+    let away = key.with_extension("away");
+    fs::rename(key, &away).unwrap();
+    assert_refused(node, &ARGS, 78, "nobody could tell whether it serves");
+    fs::rename(&away, key).unwrap();
+
     assert_refused(node, &["latest", "--in-place"], 64, "--yes");
     assert_refused(node, &["--resume"], 64, "there is no restore");
     assert_refused(node, &["--rollback", "--yes"], 64, "there is no restore");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::certificate;
 use crate::datadir::Version;
 use crate::error::{Error, Refusal};
-use crate::etcd::Endpoint;
+use crate::etcd::{Endpoint, Settings};
 use crate::host::{command_line, is_mount_point, is_on_one_file_system};
 use crate::jobs::manifests;
 use crate::jobs::restore::Chosen;
@@ -15,7 +15,7 @@ use crate::kubeadm::{self, EtcdPod, Mounted};
 use crate::recovery::{self, Host, Journal, Plan, Pod};
 use crate::sha256::Sha256;
 use crate::snapshot::Facts;
-use crate::store::Directory;
+use crate::store::{self, Directory};
 
 /// What is stopped while the data is exchanged. etcd comes last.
 const PODS: [&str; 4] = [
@@ -217,6 +217,25 @@ impl Found {
         }
         .into())
     }
+}
+
+/// At the end etcd is asked whether it serves: what that takes is looked for before the beginning.
+pub(super) fn require_access(settings: &Settings, endpoint: &str) -> Result<(), Error> {
+    if !Endpoint::parse(endpoint)?.is_tls() {
+        return Ok(());
+    }
+    for path in [&settings.ca_file, &settings.cert_file, &settings.key_file] {
+        if let Err(error) = store::open_file(path) {
+            return Err(unfit(
+                format!(
+                    "{} cannot be read, and nobody could tell whether it serves: {error}",
+                    path.display()
+                ),
+                "Name the files of a client of etcd in [etcd] of the configuration, and see whether they are right: hypercloud-etcd check",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Nothing may be in the way of what is moved, and all of it has to be on one file system.

@@ -133,6 +133,7 @@ fn told<'r>(run: &'r Run<'_>) -> impl Fn(&restore::Progress) + 'r {
 /// [`Error::Step`], after which the journal knows where to go on; any other, and nothing was changed.
 pub async fn begin(config: &Config, plan: &Plan, run: &Run<'_>) -> Result<Journal, Error> {
     plan.require_ready()?;
+    host::require_access(&config.etcd, &plan.expected.endpoint)?;
     let file = JournalFile::of(plan.places.kubernetes());
     make_private(file.directory())?;
     let _locks = Locks::take(config, &file, (run.clock)())?;
