@@ -627,7 +627,7 @@ fn a_prune_that_fails_is_in_the_status_and_the_memory_and_costs_no_backup() {
     let (_etcd, node) = with_etcd(YEARLY);
     node.edit(
         "[etcd]",
-        "[retention]\nkeep_last = 1\nkeep_daily = 0\nkeep_weekly = 0\nmin_verified = 1\n[etcd]",
+        "[retention]\nkeep_last = 1\nkeep_daily = 0\nkeep_weekly = 0\nmin_verified = 1\n[anomaly]\nenabled = false\n[etcd]",
     );
     let history = History::new();
     let ids = ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]

@@ -65,6 +65,23 @@ fn assert_told_to_people(host: &Host, id: &str) {
     );
 }
 
+/// What nobody has accepted is not what `latest` brings back on the day that everything is gone.
+fn assert_restored_only_on_purpose(host: &Host, suspect: &str, good: &str) {
+    let target = host.directory().join("restored");
+    let target = target.to_str().unwrap();
+    let arguments = ["restore", "latest", "--data-dir", target];
+    let refused = host.run(&arguments).expect_code(65).stderr;
+    let said = format!("the backup {suspect} is suspect");
+    for said in [&said, good, "from 80 to 10", "--allow-suspect"] {
+        assert!(refused.contains(said), "{refused}");
+    }
+    let arguments = [&arguments[..], &["--allow-suspect", "--json"]].concat();
+    let restored = host.run(&arguments).expect_success().json();
+    assert_eq!(restored["backup"], suspect);
+    let warnings = restored["warnings"].to_string();
+    assert!(warnings.contains("is suspect"), "{restored:#}");
+}
+
 #[test]
 fn a_store_that_lost_most_keys_makes_a_suspect_backup_until_it_is_accepted() {
     let (etcd, host, good) = eighty_objects();
@@ -87,6 +104,7 @@ fn a_store_that_lost_most_keys_makes_a_suspect_backup_until_it_is_accepted() {
     assert_eq!((&no["verified"], &no["suspect"]), (&json!(1), &json!(1)));
     assert_eq!(no["hold"]["backups"], json!([id]));
     assert_told_to_people(&host, id);
+    assert_restored_only_on_purpose(&host, id, text(&good, "id"));
 
     // it is compared with what was good, not with what was suspect
     let next = host.run(&["backup", "--json"]).expect_success().json();

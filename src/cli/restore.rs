@@ -104,6 +104,10 @@ struct Revision {
 }
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag, and none excludes another"
+)]
 struct Trust {
     /// Take a file without the SHA-256 that etcd appends, such as one copied from a data directory
     #[arg(long)]
@@ -111,6 +115,9 @@ struct Trust {
     /// Take a backup that was never wholly proven
     #[arg(long)]
     allow_unverified: bool,
+    /// Take a backup that is suspect, such as one made after most keys were deleted
+    #[arg(long)]
+    allow_suspect: bool,
     /// Take a backup of another cluster than that of the newest backup
     #[arg(long)]
     allow_other_cluster: bool,
@@ -222,6 +229,7 @@ impl Arguments {
         Ok(Pick {
             origin,
             allow_unverified: self.trust.allow_unverified,
+            allow_suspect: self.trust.allow_suspect,
             allow_other_cluster: self.trust.allow_other_cluster,
             skip_hash_check: self.trust.skip_hash_check,
         })

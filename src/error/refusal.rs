@@ -18,6 +18,16 @@ pub enum Refusal {
         /// A verified backup to take instead.
         instead: Option<String>,
     },
+    /// The backup may not show what the cluster is meant to be.
+    #[error("the backup {id} is suspect")]
+    Suspect {
+        /// The backup.
+        id: String,
+        /// What is suspicious.
+        source: Why,
+        /// A good backup to take instead.
+        instead: Option<String>,
+    },
     /// The backup's bytes are not those that were proven.
     #[error("the backup {id} is no longer what it was when it was made")]
     Changed {
@@ -107,6 +117,10 @@ impl Refusal {
             Refusal::Unverified { instead, .. } => with_another(
                 instead.as_deref(),
                 "If it is all there is, go on with --allow-unverified",
+            ),
+            Refusal::Suspect { instead, .. } => with_another(
+                instead.as_deref(),
+                "If this is what the cluster is meant to be, go on with --allow-suspect",
             ),
             Refusal::Changed { instead, .. } => with_another(
                 instead.as_deref(),

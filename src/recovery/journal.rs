@@ -83,6 +83,8 @@ pub struct Options {
     pub skip_hash_check: bool,
     /// A backup may be restored that was never wholly proven.
     pub allow_unverified: bool,
+    /// A suspect backup may be restored.
+    pub allow_suspect: bool,
     /// A backup of another cluster may be restored.
     pub allow_other_cluster: bool,
 }
@@ -95,6 +97,7 @@ impl Options {
             (self.compact, "--compact"),
             (self.skip_hash_check, "--skip-hash-check"),
             (self.allow_unverified, "--allow-unverified"),
+            (self.allow_suspect, "--allow-suspect"),
             (self.allow_other_cluster, "--allow-other-cluster"),
         ];
         let given = flags.into_iter().filter(|(is_given, _)| *is_given);

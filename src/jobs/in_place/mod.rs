@@ -95,6 +95,7 @@ pub fn plan(config: &Config, request: &Request, run: &Run<'_>) -> Result<Plan, E
             compact: request.changes.layout == Layout::Compact,
             skip_hash_check: request.pick.skip_hash_check,
             allow_unverified: request.pick.allow_unverified,
+            allow_suspect: request.pick.allow_suspect,
             allow_other_cluster: request.pick.allow_other_cluster,
         },
     };

@@ -71,6 +71,7 @@ fn build(config: &Config, journal: &Journal, run: &Run<'_>) -> Result<(), Error>
     let pick = Pick {
         origin: Origin::File(goal.file.clone()),
         allow_unverified: goal.options.allow_unverified,
+        allow_suspect: goal.options.allow_suspect,
         allow_other_cluster: goal.options.allow_other_cluster,
         skip_hash_check: goal.options.skip_hash_check,
     };

@@ -16,11 +16,17 @@ use crate::store::{self, Directory};
 
 /// What the operator chose, and what they take upon themselves.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line, and none excludes another"
+)]
 pub struct Pick {
     /// Where the snapshot is.
     pub origin: Origin,
     /// A backup may be restored that was never wholly proven.
     pub allow_unverified: bool,
+    /// A backup may be restored that is suspect.
+    pub allow_suspect: bool,
     /// A backup may be restored that is of another cluster than the newest one.
     pub allow_other_cluster: bool,
     /// A file may lack the digest of its bytes, or have a wrong one.
@@ -204,11 +210,14 @@ impl Candidate {
 
     /// What the operator should know of the choice.
     pub(super) fn warnings(&self) -> Vec<String> {
-        let doubt = self.manifest.as_ref().and_then(doubt);
-        let mut warnings: Vec<String> = doubt
-            .map(|doubt| format!("the backup is not verified: {doubt}"))
-            .into_iter()
-            .collect();
+        let manifest = self.manifest.as_ref();
+        let unverified = manifest
+            .and_then(doubt)
+            .map(|why| format!("the backup is not verified: {why}"));
+        let suspect = manifest
+            .and_then(suspicion)
+            .map(|why| format!("the backup is suspect: {why}"));
+        let mut warnings: Vec<String> = unverified.into_iter().chain(suspect).collect();
         warnings.extend(
             self.listing
                 .unreadable
@@ -232,13 +241,22 @@ fn difference(manifest: &Manifest, sha256: Sha256, facts: &Facts) -> Option<Stri
 
 /// Refuses a backup that is not to be trusted, unless the operator takes that upon themselves.
 fn require_trust(manifest: &Manifest, listing: &Listing, pick: &Pick) -> Result<(), Refusal> {
-    match doubt(manifest) {
-        Some(doubt) if !pick.allow_unverified => Err(Refusal::Unverified {
-            id: manifest.id.to_string(),
+    let unverified = doubt(manifest).filter(|_| !pick.allow_unverified);
+    let suspect = suspicion(manifest).filter(|_| !pick.allow_suspect);
+    let id = manifest.id.to_string();
+    let instead = good_before(listing, manifest);
+    match (unverified, suspect) {
+        (Some(doubt), _) => Err(Refusal::Unverified {
+            id,
             source: Why(doubt),
-            instead: verified_before(listing, manifest),
+            instead,
         }),
-        _ => Ok(()),
+        (None, Some(suspicion)) => Err(Refusal::Suspect {
+            id,
+            source: Why(suspicion),
+            instead,
+        }),
+        (None, None) => Ok(()),
     }
 }
 
@@ -246,7 +264,7 @@ fn changed(manifest: &Manifest, listing: &Listing, why: String) -> Refusal {
     Refusal::Changed {
         id: manifest.id.to_string(),
         source: Why(why),
-        instead: verified_before(listing, manifest),
+        instead: good_before(listing, manifest),
     }
 }
 
@@ -263,11 +281,17 @@ fn doubt(manifest: &Manifest) -> Option<String> {
     Some(details.join("; "))
 }
 
-/// The newest verified backup that is older than this one; where there is none, the newest of all.
-fn verified_before(listing: &Listing, manifest: &Manifest) -> Option<String> {
+/// Why a backup may not show what the cluster is meant to be.
+fn suspicion(manifest: &Manifest) -> Option<String> {
+    let is_suspect = manifest.is_suspect();
+    is_suspect.then(|| manifest.suspicions.join("; "))
+}
+
+/// The newest good backup that is older than this one; where there is none, the newest of all.
+fn good_before(listing: &Listing, manifest: &Manifest) -> Option<String> {
     let others = || {
         let backups = listing.backups.iter();
-        backups.filter(|other| doubt(other).is_none() && other.id != manifest.id)
+        backups.filter(|other| other.is_good() && other.id != manifest.id)
     };
     let before = others().find(|other| other.started <= manifest.started);
     before

@@ -197,6 +197,7 @@ fn command_for(request: &Request, chosen: &Chosen, recipe: &Recipe, member: &Mem
         (recipe.layout == Layout::Compact, "--compact"),
         (request.pick.skip_hash_check, "--skip-hash-check"),
         (request.pick.allow_unverified, "--allow-unverified"),
+        (request.pick.allow_suspect, "--allow-suspect"),
         (request.pick.allow_other_cluster, "--allow-other-cluster"),
     ] {
         words.extend(is_given.then(|| flag.to_owned()));
