@@ -457,3 +457,26 @@ fn data_of_another_cluster_is_refused() {
     fs::remove_dir_all(place.target()).unwrap();
     place.run(&["latest"]).expect_success();
 }
+
+/// It stays the newest for as long as the clock was ahead: nobody takes it for the newest data unwarned.
+#[test]
+fn a_backup_from_a_clock_that_was_ahead_is_restored_with_a_warning() {
+    let kept = Kept::new();
+    let listed = kept.host.run(&["list", "--json"]).expect_success().json();
+    let mut manifest = listed[0].clone();
+    let file = kept.host.snapshot_of(&manifest);
+    let ahead = "29991231T000000Z";
+    manifest["id"] = ahead.into();
+    manifest["file"] = format!("etcd-{ahead}.db").into();
+    for time in ["started", "finished"] {
+        manifest[time] = "2999-12-31T00:00:00Z".into();
+    }
+    fs::copy(&file, file.with_file_name(format!("etcd-{ahead}.db"))).unwrap();
+    let path = file.with_file_name(format!("etcd-{ahead}.json"));
+    fs::write(path, manifest.to_string()).unwrap();
+    let place = Place::on(kept.host);
+    let report = place.run(&["latest", "--json"]).expect_success().json();
+    assert_eq!(report["backup"], ahead);
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("which is yet to come"), "{report:#}");
+}

@@ -208,6 +208,18 @@ impl Candidate {
             .collect()
     }
 
+    /// A backup whose clock was ahead is the newest for as long as that lasts, whatever came after.
+    pub(super) fn ahead_of(&self, now: Timestamp) -> Option<String> {
+        let manifest = self.manifest.as_ref()?;
+        (manifest.started > now).then(|| {
+            format!(
+                "the backup says that it was made at {:.0}, which is yet to come: a clock was wrong, and newer \
+                 backups may stand below it in: hypercloud-etcd list",
+                manifest.started
+            )
+        })
+    }
+
     /// What the operator should know of the choice.
     pub(super) fn warnings(&self) -> Vec<String> {
         let manifest = self.manifest.as_ref();

@@ -92,6 +92,7 @@ pub enum Progress {
 /// A snapshot that was chosen, proven just now, and held to what the catalog says of it.
 pub struct Chosen {
     candidate: Candidate,
+    now: Timestamp,
     verified: Verified,
 }
 
@@ -181,6 +182,7 @@ impl Chosen {
         Ok(Chosen {
             candidate,
             verified,
+            now: run.now,
         })
     }
 
@@ -199,7 +201,9 @@ impl Chosen {
     /// What the operator should know of the choice.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        self.candidate.warnings()
+        let mut warnings = self.candidate.warnings();
+        warnings.extend(self.candidate.ahead_of(self.now));
+        warnings
     }
 
     /// The proven database.

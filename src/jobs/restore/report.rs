@@ -79,7 +79,7 @@ impl Report {
         let facts = chosen.verified.facts();
         let candidate = &chosen.candidate;
         let membership = &recipe.membership;
-        let mut warnings = candidate.warnings();
+        let mut warnings = chosen.warnings();
         warnings.extend(traps(chosen, recipe));
         Report {
             backup: candidate
