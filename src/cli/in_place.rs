@@ -95,15 +95,16 @@ impl Flags {
     fn rollback(&self, output: &Output, config: &Config, run: &Run<'_>) -> Result<Journal, Error> {
         let journal = in_place::journal(&self.kubernetes_dir)?;
         let (live, aside) = (journal.places.live.display(), &journal.places.aside);
-        let what = if aside.exists() {
-            format!(
-                "The old data in {} takes the place of {live} again, which is moved to {}.\n",
-                aside.display(),
-                journal.places.undone.display()
-            )
-        } else {
-            format!("The old data is in {live}, and stays there.\n")
-        };
+        let what =
+            if journal.has_exchanged_data() || (aside.exists() && !journal.places.live.exists()) {
+                format!(
+                    "The old data in {} takes the place of {live} again, which is moved to {}.\n",
+                    aside.display(),
+                    journal.places.undone.display()
+                )
+            } else {
+                format!("The old data is in {live}, and stays there.\n")
+            };
         self.agree(output, &what, "return to the old data")?;
         block_on(in_place::rollback(config, &self.kubernetes_dir, run))
     }

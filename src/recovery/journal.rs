@@ -176,13 +176,40 @@ impl Journal {
             Way::Forward => Step::FORWARD.to_vec(),
             Way::Back => Step::back_from(&self.begun(Way::Forward)),
         };
-        let is_done = |step: &Step| {
-            let mut records = self.steps.iter();
-            records.any(|record| {
-                (record.way, record.step) == (self.way, *step) && record.ended.is_some()
-            })
+        all.into_iter()
+            .filter(|step| !self.is_done(*step))
+            .collect()
+    }
+
+    /// Whether a step of this way was gone to its end.
+    fn is_done(&self, step: Step) -> bool {
+        let mut records = self.steps.iter();
+        records
+            .any(|record| (record.way, record.step) == (self.way, step) && record.ended.is_some())
+    }
+
+    /// Whether the data in place may be another than that from before.
+    #[must_use]
+    pub fn has_exchanged_data(&self) -> bool {
+        self.begun(Way::Forward).contains(&Step::SwapIn)
+    }
+
+    /// Has everything stopped once more by whoever goes on: somebody may have brought the cluster
+    /// back meanwhile, and no data is moved from under a running etcd.
+    pub fn stop_again(&mut self) {
+        let exchange = match self.way {
+            Way::Forward => Step::SwapIn,
+            Way::Back => Step::TakeBack,
         };
-        all.into_iter().filter(|step| !is_done(step)).collect()
+        if self.is_done(exchange) {
+            return;
+        }
+        let way = self.way;
+        let stops = |record: &&mut Record| {
+            record.way == way && matches!(record.step, Step::Park | Step::Stop)
+        };
+        let records = self.steps.iter_mut().filter(stops);
+        records.for_each(|record| record.ended = None);
     }
 
     fn begun(&self, way: Way) -> Vec<Step> {
@@ -209,7 +236,7 @@ impl Journal {
             let mut records = self.steps.iter();
             records.any(|record| (record.step, record.ended.is_some()) == (step, true))
         };
-        if self.way == Way::Forward && is_done(Step::SwapIn) && !is_aside {
+        if self.way == Way::Forward && self.had_data && is_done(Step::SwapIn) && !is_aside {
             return Err(Error::NoOldData {
                 path: self.places.aside.clone(),
             });

@@ -149,6 +149,59 @@ fn a_restore_that_failed_in_any_step_is_undone() {
     }
 }
 
+/// A restore that stopped because something lies where the old data was to go.
+fn stopped_by_what_lies_there(story: &Story) -> PathBuf {
+    let node = &story.node;
+    node.kubelet.sleep();
+    let running = node.start_restore(&["latest", "--in-place", "--yes", "--wait", "5s"]);
+    await_step(node, "stop");
+    let in_the_way = node.place("aside");
+    fs::create_dir(&in_the_way).unwrap();
+    node.kubelet.wake();
+    let failed = running.output(DEADLINE);
+    assert_ne!(failed.code, Some(0), "{failed}");
+    in_the_way
+}
+
+#[test]
+fn what_lies_where_the_old_data_was_to_go_is_not_returned_to() {
+    let Some(story) = Story::newest() else { return };
+    let in_the_way = stopped_by_what_lies_there(&story);
+    story
+        .node
+        .restore(&["--rollback", "--yes"])
+        .expect_success();
+    story.assert_returned("in the way");
+    assert_eq!(fs::read_dir(in_the_way).unwrap().count(), 0);
+}
+
+/// Who brings the cluster back by hand and goes on later does not lose what was written meanwhile: it is set aside, and
+/// never from under the etcd that writes it.
+#[test]
+fn a_cluster_that_was_brought_back_meanwhile_is_stopped_again() {
+    let Some(mut story) = Story::newest() else {
+        return;
+    };
+    let in_the_way = stopped_by_what_lies_there(&story);
+    fs::remove_dir(in_the_way).unwrap();
+    let parked = story.node.place("parked");
+    for file in fs::read_dir(&parked).unwrap() {
+        let file = file.unwrap();
+        fs::rename(file.path(), story.node.manifests.join(file.file_name())).unwrap();
+    }
+    story.node.await_all();
+    story.go_on("meanwhile");
+    let done = story.node.restore(&["--resume"]).expect_success();
+    assert!(done.stderr.contains("wait until"), "{done}");
+    story.assert_restored("brought back");
+    // all of it is in the old data, the writes of the last moment included
+    story
+        .node
+        .restore(&["--rollback", "--yes"])
+        .expect_success();
+    story.assert_returned("brought back");
+}
+
 #[test]
 fn a_build_that_fails_stops_nothing() {
     let Some(story) = Story::newest() else { return };

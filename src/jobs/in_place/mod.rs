@@ -157,6 +157,7 @@ pub async fn resume(config: &Config, kubernetes: &Path, run: &Run<'_>) -> Result
     if journal.finished {
         return Err(journal.over().into());
     }
+    journal.stop_again();
     go(config, &file, &mut journal, run).await?;
     Ok(journal)
 }
@@ -168,6 +169,7 @@ pub async fn resume(config: &Config, kubernetes: &Path, run: &Run<'_>) -> Result
 pub async fn rollback(config: &Config, kubernetes: &Path, run: &Run<'_>) -> Result<Journal, Error> {
     let (file, _locks, mut journal) = take_up(config, kubernetes, run)?;
     journal.turn_back(journal.places.aside.symlink_metadata().is_ok())?;
+    journal.stop_again();
     file.write(&journal)?;
     go(config, &file, &mut journal, run).await?;
     Ok(journal)

@@ -143,12 +143,21 @@ fn in_order(pods: &[Pod], etcd_first: bool) -> impl Iterator<Item = &Pod> {
 /// The old data back in place. What took its place is moved aside, too: an etcd may have run on it.
 fn take_back(journal: &Journal) -> Result<(), Error> {
     let places = &journal.places;
+    if journal.had_data && is_there(&places.live) && !journal.has_exchanged_data() {
+        // it never left, whatever else lies where it would have gone
+        return Ok(());
+    }
     let is_aside = is_there(&places.aside);
     if is_there(&places.live) && (is_aside || !journal.had_data) {
         settle(&places.live, &places.undone)?;
     }
     if is_aside {
         settle(&places.aside, &places.live)?;
+    }
+    // a kubelet would start an empty cluster
+    if journal.had_data && !is_there(&places.live) {
+        let path = places.aside.clone();
+        return Err(recovery::Error::NoOldData { path }.into());
     }
     Ok(())
 }
