@@ -215,7 +215,7 @@ fn remove_copies(
         pruned.copies_removed = forgotten.removed;
     }
     for gone in settled {
-        let ended = catalog.end_removal(&gone.id).err();
+        let ended = catalog.end_removal(&gone).err();
         failures.extend(ended.map(|error| (format!("the note on {}", gone.id), error.into())));
     }
     failures
