@@ -326,6 +326,10 @@ fn a_manifest_that_cannot_be_trusted_is_named_and_hides_no_other() {
             good.replace("20261121T060000Z", "20261121T060001Z"),
             "it belongs to another backup",
         ),
+        (
+            good.replace("\"2026-11-21T06:00:00Z\"", "\"2099-11-21T06:00:00Z\""),
+            "it says that backup 20261121T060000Z began at 2099-11-21T06:00:00Z",
+        ),
         (good.replace("\"size\": 4", "\"size\": -4"), "it is damaged"),
         (
             good.replace("\"name\": \"ca.crt\"", "\"name\": \"../ca.crt\""),
