@@ -184,6 +184,25 @@ fn a_backup_whose_snapshot_is_lost_is_no_measure_and_cannot_be_accepted() {
 }
 
 #[test]
+fn a_suspect_backup_holds_pruning_although_its_snapshot_is_lost() {
+    let (etcd, host, good) = eighty_objects();
+    delete_most(&etcd);
+    let suspect = host.backup();
+    std::fs::remove_file(host.snapshot_of(&suspect)).unwrap();
+    let id = text(&suspect, "id");
+    let told = status(&host, 1);
+    assert_eq!(told["hold"]["backups"], json!([id]), "{told:#}");
+    let why = told["problems"][0].as_str().unwrap();
+    assert!(why.contains("a later one is accepted"), "{why}");
+    // somebody looked, and all is as it should be
+    host.run(&["accept", text(&good, "id")]).expect_success();
+    assert_eq!(status(&host, 1)["hold"]["backups"], json!([id]));
+    let later = host.backup();
+    host.run(&["accept", text(&later, "id")]).expect_success();
+    assert_eq!(status(&host, 1)["hold"], Value::Null);
+}
+
+#[test]
 fn what_the_operator_does_not_want_to_hear_is_not_said() {
     let (etcd, host, _) = eighty_objects();
     host.configure_as(

@@ -13,6 +13,7 @@ pub struct BackupId(String);
 const FORMAT: &str = "%Y%m%dT%H%M%SZ";
 const PUBLISHING: &str = ".publishing";
 const REMOVING: &str = ".removing";
+const REMOVED: &str = ".removed";
 /// Characters of every id.
 pub(super) const LENGTH: usize = 16;
 
@@ -61,14 +62,24 @@ impl BackupId {
         format!(".etcd-{self}{REMOVING}")
     }
 
-    /// The id in the name of a note that something was begun and not ended.
-    pub(super) fn in_note(name: &str) -> Option<Self> {
-        BackupId::in_name(name, ".etcd-", PUBLISHING).or_else(|| BackupId::in_removal(name))
+    /// The name of the manifest of a backup that is gone.
+    pub(super) fn removed_name(&self) -> String {
+        format!(".etcd-{self}{REMOVED}")
+    }
+
+    /// The id in the name of the note that a backup is being published.
+    pub(super) fn in_publishing(name: &str) -> Option<Self> {
+        BackupId::in_name(name, ".etcd-", PUBLISHING)
     }
 
     /// The id in the name of the note that a backup is being removed.
-    pub(super) fn in_removal(name: &str) -> Option<Self> {
+    pub(super) fn in_removing(name: &str) -> Option<Self> {
         BackupId::in_name(name, ".etcd-", REMOVING)
+    }
+
+    /// The id in the name of the note that a backup is gone.
+    pub(super) fn in_removed(name: &str) -> Option<Self> {
+        BackupId::in_name(name, ".etcd-", REMOVED)
     }
 
     /// The id in a name of the form `<prefix><id><suffix>`.

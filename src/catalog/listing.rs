@@ -27,7 +27,13 @@ pub struct Listing<B = Manifest> {
     pub backups: Vec<B>,
     /// Manifests that cannot be read: each one's path, and why.
     pub unreadable: Vec<(PathBuf, String)>,
+    /// Where snapshots were looked for: the backups without theirs, newest first. Each is among what
+    /// cannot be read, too.
+    pub lost: Vec<B>,
 }
+
+/// A manifest, and whether its snapshot is there.
+type Looked<B> = (B, Result<(), String>);
 
 /// What was read before, so that it is not read again.
 #[derive(Debug, Default)]
@@ -40,6 +46,7 @@ impl<B> Default for Listing<B> {
         Listing {
             backups: Vec::new(),
             unreadable: Vec::new(),
+            lost: Vec::new(),
         }
     }
 }
@@ -60,13 +67,12 @@ impl Catalog<'_> {
     /// # Errors
     /// Those of [`Catalog::list`].
     pub fn list_present(&self) -> Result<Listing, Error> {
-        let mut read = read_all(&self.manifest_names()?, |name| {
+        let read = read_all(&self.manifest_names()?, |name| {
             let manifest = self.manifest(name)?;
-            self.presence(&manifest.file, manifest.stored.size)?;
-            Ok(manifest)
+            let presence = self.presence(&manifest.file, manifest.stored.size);
+            Ok((manifest, presence))
         });
-        self.forget_removed(&mut read);
-        Ok(self.listing(read, |backup| (backup.started, &backup.id)))
+        Ok(self.present_of(read, |backup| (backup.started, &backup.id)))
     }
 
     /// Reads every manifest, as far as a list of all needs it.
@@ -103,13 +109,12 @@ impl Catalog<'_> {
             found.push(match result {
                 Ok((stamp, summary, presence)) => {
                     memory.known.insert(name.clone(), (stamp, summary.clone()));
-                    (name, presence.map(|()| summary))
+                    (name, Ok((summary, presence)))
                 }
                 Err(why) => (name, Err(why)),
             });
         }
-        self.forget_removed(&mut found);
-        Ok(self.listing(found, |backup| (backup.started, &backup.id)))
+        Ok(self.present_of(found, |backup| (backup.started, &backup.id)))
     }
 
     /// The newest backup that is good and whose snapshot is there in its full size: what the next
@@ -151,9 +156,31 @@ impl Catalog<'_> {
         }
     }
 
-    /// One that is removed just now goes manifest first.
-    fn forget_removed<T>(self, read: &mut Vec<(String, Result<T, String>)>) {
-        read.retain(|(name, result)| result.is_ok() || self.directory.contains(name));
+    /// Tells what is there from what is lost. One that is removed just now goes manifest first, and is
+    /// neither.
+    fn present_of<B>(
+        self,
+        looked: Vec<(String, Result<Looked<B>, String>)>,
+        place: impl Fn(&B) -> (Timestamp, &BackupId),
+    ) -> Listing<B> {
+        let (mut read, mut lost) = (Vec::with_capacity(looked.len()), Vec::new());
+        for (name, result) in looked {
+            let result = match result {
+                Ok((backup, Ok(()))) => Ok(backup),
+                _ if !self.directory.contains(&name) => continue,
+                Ok((backup, Err(why))) => {
+                    lost.push(backup);
+                    Err(why)
+                }
+                Err(why) => Err(why),
+            };
+            read.push((name, result));
+        }
+        lost.sort_by(|a, b| place(b).cmp(&place(a)));
+        Listing {
+            lost,
+            ..self.listing(read, place)
+        }
     }
 
     fn manifest_names(self) -> Result<Vec<String>, Error> {
@@ -172,6 +199,7 @@ impl Catalog<'_> {
         let mut listing = Listing {
             backups: Vec::with_capacity(read.len()),
             unreadable: Vec::new(),
+            lost: Vec::new(),
         };
         for (name, result) in read {
             match result {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,9 @@ use crate::snapshot::{Facts, Sha256};
 
 /// The version of the manifest's shape; a newer one is left to newer programs.
 pub const FORMAT: u32 = 1;
+
+/// How far an id may be from the time it stands for: it moves on where a second is taken.
+const DRIFT: SignedDuration = SignedDuration::from_hours(1);
 
 /// A backup, as `etcd-<id>.json` describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,10 +172,11 @@ impl Manifest {
     /// Reads a manifest that was found under `name`.
     ///
     /// # Errors
-    /// A sentence, where it is not one, is of a newer format, or names a file that is not its own.
+    /// A sentence, where it is not one, is of a newer format, names a file that is not its own, or
+    /// began at another time than its id says.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, String> {
         let manifest = read(bytes, |manifest: &Manifest| manifest.format)?;
-        check_names(name, &manifest.id, &manifest.file)?;
+        check_names(name, &manifest.id, &manifest.file, manifest.started)?;
         Ok(manifest)
     }
 
@@ -220,13 +224,21 @@ pub(super) fn read<T: DeserializeOwned>(
     result.map_err(|error| format!("it is damaged: {error}"))
 }
 
-/// Whether a manifest that was found under `name` is about this backup, and names its own file.
-pub(super) fn check_names(name: &str, id: &BackupId, file: &str) -> Result<(), String> {
+/// Whether a manifest that was found under `name` is about this backup, and names its own file and time.
+pub(super) fn check_names(
+    name: &str,
+    id: &BackupId,
+    file: &str,
+    started: Timestamp,
+) -> Result<(), String> {
     if id.manifest_name() != name {
         return Err(format!("it belongs to another backup, {id}"));
     }
     if file != id.data_name() {
         return Err(format!("it names the file {file:?}, which is not its own"));
+    }
+    if started.duration_since(id.time()).abs() > DRIFT {
+        return Err(format!("it says that backup {id} began at {started}"));
     }
     Ok(())
 }

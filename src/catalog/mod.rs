@@ -1,7 +1,7 @@
 //! The backups in a directory, told by their manifests: no manifest, no backup.
 //!
 //! Publishing goes note, data, manifest, and the note away again; removing makes the manifest such a
-//! note, then the data goes, then the note. A crash in between leaves the note, so that the next job
+//! note, then the data goes, then the note that it is gone takes its place. A crash in between leaves the note, so that the next job
 //! knows which file without a manifest is its own to remove, and never takes one that somebody put
 //! there by hand.
 
@@ -115,6 +115,7 @@ impl<'d> Catalog<'d> {
                 id.manifest_name(),
                 id.note_name(),
                 id.removal_name(),
+                id.removed_name(),
             ];
             names.iter().any(|name| self.directory.contains(name))
         };

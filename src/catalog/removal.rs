@@ -1,8 +1,10 @@
 //! Takes a backup away, and ends what a crash has cut short.
 //!
 //! The manifest becomes a hidden note first, in one step that needs no space: from then on there is
-//! no such backup, and whoever comes later knows that the data is ours to remove. The note stays for
-//! as long as something that the backup had for itself may have to go, such as copies of a CA.
+//! no such backup, and whoever comes later knows that the data is ours to remove. Once the data is gone, the note gets
+//! another name: it stays for as long as something that the backup had for itself may have to go, such
+//! as copies of a CA, and no data is removed because of it. What lies there then is what somebody has
+//! brought back.
 
 use super::listing::MANIFEST_LIMIT;
 use super::{BackupId, Catalog, Error, Manifest};
@@ -15,6 +17,8 @@ pub struct Removed {
     pub id: BackupId,
     /// Its manifest, where that can still be read.
     pub manifest: Option<Manifest>,
+    /// The note that tells of it.
+    note: String,
 }
 
 /// What came of removing what a crash has left.
@@ -46,6 +50,8 @@ impl Catalog<'_> {
             }
             return Err(error.into());
         }
+        // the backup is gone: a note that keeps its name gets the other one from the next job
+        let _ = self.directory.rename(&note, &id.removed_name());
         Ok(())
     }
 
@@ -56,13 +62,16 @@ impl Catalog<'_> {
     pub fn removed(&self) -> Result<Vec<Removed>, Error> {
         let notes = self.directory.names()?.into_iter();
         Ok(notes
-            .filter_map(|note| BackupId::in_removal(&note).map(|id| (id, note)))
+            .filter_map(|note| {
+                let id = BackupId::in_removed(&note).or_else(|| BackupId::in_removing(&note));
+                id.map(|id| (id, note))
+            })
             .filter(|(id, _)| !self.directory.contains(&id.data_name()))
             .map(|(id, note)| {
                 let bytes = self.directory.read(&note, MANIFEST_LIMIT).ok();
                 let manifest =
                     bytes.and_then(|bytes| Manifest::parse(&id.manifest_name(), &bytes).ok());
-                Removed { id, manifest }
+                Removed { id, manifest, note }
             })
             .collect())
     }
@@ -71,8 +80,8 @@ impl Catalog<'_> {
     ///
     /// # Errors
     /// [`Error::Store`]; the next job tries again.
-    pub fn end_removal(&self, id: &BackupId) -> Result<(), Error> {
-        Ok(self.directory.remove(&id.removal_name())?)
+    pub fn end_removal(&self, gone: &Removed) -> Result<(), Error> {
+        Ok(self.directory.remove(&gone.note)?)
     }
 
     /// Removes what a crash has left. One file's trouble stops no other. The caller holds the lock.
@@ -86,10 +95,14 @@ impl Catalog<'_> {
             Err(error) => leftovers.stuck.push(error),
         }
         for note in self.directory.names()? {
-            let Some(id) = BackupId::in_note(&note) else {
+            let settled = if let Some(id) = BackupId::in_publishing(&note) {
+                self.end_publishing(&id, &note)
+            } else if let Some(id) = BackupId::in_removing(&note) {
+                self.end_removing(&id, &note)
+            } else {
                 continue;
             };
-            match self.settle(&id, &note) {
+            match settled {
                 Ok(removed) => leftovers.removed.extend(removed),
                 Err(error) => leftovers.stuck.push(error),
             }
@@ -97,16 +110,29 @@ impl Catalog<'_> {
         Ok(leftovers)
     }
 
-    /// Ends what was cut short: without a manifest the data goes, then the note of a publishing.
-    fn settle(self, id: &BackupId, note: &str) -> Result<Option<String>, store::Error> {
+    /// Ends a publishing that was cut short: the data without a manifest goes, then the note.
+    fn end_publishing(self, id: &BackupId, note: &str) -> Result<Option<String>, store::Error> {
+        let removed = self.remove_orphan(id)?;
+        self.directory.remove(note)?;
+        Ok(removed)
+    }
+
+    /// Ends a removal that was cut short: the data without a manifest goes, then the note says so.
+    fn end_removing(self, id: &BackupId, note: &str) -> Result<Option<String>, store::Error> {
+        let removed = self.remove_orphan(id)?;
+        // what is no file is no note of ours
+        if self.directory.stamp(note).is_ok() {
+            self.directory.rename(note, &id.removed_name())?;
+        }
+        Ok(removed)
+    }
+
+    fn remove_orphan(self, id: &BackupId) -> Result<Option<String>, store::Error> {
         let data = id.data_name();
         let is_orphan =
             self.directory.contains(&data) && !self.directory.contains(&id.manifest_name());
         if is_orphan {
             self.directory.remove(&data)?;
-        }
-        if BackupId::in_removal(note).is_none() {
-            self.directory.remove(note)?;
         }
         Ok(is_orphan.then_some(data))
     }

@@ -60,7 +60,7 @@ impl Summary {
     /// Those of [`Manifest::parse`]; what is passed over is not looked at.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, String> {
         let summary = manifest::read(bytes, |summary: &Summary| summary.format)?;
-        manifest::check_names(name, &summary.id, &summary.file)?;
+        manifest::check_names(name, &summary.id, &summary.file, summary.started)?;
         Ok(summary)
     }
 }

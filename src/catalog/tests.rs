@@ -183,17 +183,22 @@ fn a_file_that_is_in_the_way_stays_and_no_backup_appears() {
 
 #[test]
 fn a_crash_while_publishing_or_removing_leaves_a_whole_backup_or_nothing() {
-    let (note, data, json, removing) = (
+    let (note, data, json, removing, removed) = (
         ".etcd-20261122T060000Z.publishing",
         "etcd-20261122T060000Z.db",
         "etcd-20261122T060000Z.json",
         ".etcd-20261122T060000Z.removing",
+        ".etcd-20261122T060000Z.removed",
     );
     let foreign = "etcd-20261101T000000Z.db";
-    let states: [(&[&str], &[&str]); 7] = [
-        (&[removing, data], &[removing]),
-        (&[removing], &[removing]),
-        (&[removing, data, json], &[removing, data, json]),
+    let states: [(&[&str], &[&str]); 10] = [
+        (&[removing, data], &[removed]),
+        (&[removing], &[removed]),
+        (&[removing, data, json], &[removed, data, json]),
+        (&[removed], &[removed]),
+        // somebody brings it back, the data first
+        (&[removed, data], &[removed, data]),
+        (&[removed, data, json], &[removed, data, json]),
         (&[note], &[]),
         (&[note, data], &[]),
         (&[note, data, json], &[data, json]),
@@ -249,9 +254,11 @@ fn a_removed_backup_is_gone_with_all_that_is_its_own_and_nothing_else() {
     catalog.remove(&manifest(goes, 1).id).unwrap();
     let told = catalog.removed().unwrap();
     assert_eq!(told.len(), 1);
+    let note = ".etcd-20261122T070000Z.removed".to_owned();
+    assert!(names(&directory).contains(&note));
     assert_eq!(told[0].manifest, Some(manifest(goes, 1)));
     assert_eq!(catalog.list().unwrap().backups.len(), 1);
-    catalog.end_removal(&told[0].id).unwrap();
+    catalog.end_removal(&told[0]).unwrap();
     let expected: Vec<String> = before
         .into_iter()
         .filter(|name| !name.contains(goes))
@@ -295,7 +302,7 @@ fn a_backup_whose_data_cannot_be_removed_stays_whole_and_hinders_no_other() {
     std::fs::remove_dir(&data).unwrap();
     catalog.remove_leftovers().unwrap();
     for removed in catalog.removed().unwrap() {
-        catalog.end_removal(&removed.id).unwrap();
+        catalog.end_removal(&removed).unwrap();
     }
     assert!(names(&directory).is_empty());
 }
@@ -318,6 +325,10 @@ fn a_manifest_that_cannot_be_trusted_is_named_and_hides_no_other() {
         (
             good.replace("20261121T060000Z", "20261121T060001Z"),
             "it belongs to another backup",
+        ),
+        (
+            good.replace("\"2026-11-21T06:00:00Z\"", "\"2099-11-21T06:00:00Z\""),
+            "it says that backup 20261121T060000Z began at 2099-11-21T06:00:00Z",
         ),
         (good.replace("\"size\": 4", "\"size\": -4"), "it is damaged"),
         (

@@ -84,9 +84,9 @@ pub(super) fn manifest(backup: &Manifest, now: Timestamp) -> String {
         &mut text,
         "id",
         &format!(
-            "{} ({} ago, took {:.1} s)",
+            "{} ({}, took {:.1} s)",
             backup.id,
-            text::age(now.duration_since(backup.started)),
+            text::ago(now.duration_since(backup.started)),
             took.as_secs_f64()
         ),
     );

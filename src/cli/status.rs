@@ -54,11 +54,11 @@ fn lines(status: &Status) -> String {
     );
     lines.push(match &status.newest_verified {
         Some(newest) => format!(
-            "newest verified backup {} ({}, revision {}, {} ago)",
+            "newest verified backup {} ({}, revision {}, {})",
             newest.id,
             text::size(newest.size),
             newest.revision,
-            text::age(jiff::SignedDuration::from_secs(newest.age_seconds)),
+            text::ago(jiff::SignedDuration::from_secs(newest.age_seconds)),
         ),
         None => "no verified backup".to_owned(),
     });

@@ -91,11 +91,11 @@ impl Story<'_> {
 
     fn backup(&self, newest: &Newest) -> String {
         format!(
-            "{} ({}, rev {}, {} ago)",
+            "{} ({}, rev {}, {})",
             self.time(newest.id.time()),
             text::size(newest.size),
             newest.revision,
-            text::age(SignedDuration::from_secs(newest.age_seconds))
+            text::ago(SignedDuration::from_secs(newest.age_seconds))
         )
     }
 

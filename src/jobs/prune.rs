@@ -29,7 +29,8 @@ pub struct Pruned {
     pub dry_run: bool,
     /// Each backup, newest first.
     pub backups: Vec<Fate>,
-    /// Manifests that cannot be read, and backups that are not whole: they count for nothing and stay.
+    /// Manifests that cannot be read, and backups that are not whole: they stay, and count for nothing
+    /// but a hold.
     pub left_alone: Vec<String>,
     /// The copies of a CA that went with the last backup that named them.
     pub copies_removed: Vec<PathBuf>,
@@ -129,7 +130,7 @@ impl Drop for StopOnDrop {
 
 fn plan(config: &Config, catalog: Catalog<'_>, now: Timestamp) -> Result<Pruned, Error> {
     let listing = catalog.list_present()?;
-    let plan = Plan::make(&config.retention, &listing.backups, None, now);
+    let plan = Plan::make(&config.retention, &listing.backups, None, now).with_lost(&listing.lost);
     let left_alone = listing.unreadable.iter();
     Ok(Pruned {
         dry_run: true,
@@ -215,7 +216,7 @@ fn remove_copies(
         pruned.copies_removed = forgotten.removed;
     }
     for gone in settled {
-        let ended = catalog.end_removal(&gone.id).err();
+        let ended = catalog.end_removal(&gone).err();
         failures.extend(ended.map(|error| (format!("the note on {}", gone.id), error.into())));
     }
     failures
@@ -297,7 +298,8 @@ pub(super) fn room(
         .saturating_sub(free);
     let listing = Catalog::of(directory).list_present()?;
     let coming = Some(Coming { size: needed });
-    let plan = Plan::make(&config.retention, &listing.backups, coming, now);
+    let plan =
+        Plan::make(&config.retention, &listing.backups, coming, now).with_lost(&listing.lost);
     let mut going = Vec::new();
     for decision in plan.removals() {
         if missing == 0 {

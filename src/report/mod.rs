@@ -5,6 +5,7 @@ pub mod state;
 pub mod systemd;
 pub mod text;
 
+use std::cmp::Reverse;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -99,16 +100,22 @@ pub struct Hold {
     pub backups: Vec<BackupId>,
     /// What is suspicious about the newest.
     pub suspicions: Vec<String>,
+    /// Whether the newest has lost its snapshot, and cannot be accepted.
+    #[serde(skip)]
+    is_lost: bool,
 }
 
 impl Hold {
-    fn of(newest_first: &[Summary]) -> Option<Self> {
-        let held: Vec<&Summary> = newest_first.iter().filter(|b| b.is_held()).collect();
+    fn of(listing: &Listing<Summary>) -> Option<Self> {
+        let all = listing.backups.iter().chain(&listing.lost);
+        let mut held: Vec<&Summary> = all.filter(|backup| backup.is_held()).collect();
+        held.sort_by_key(|backup| Reverse((backup.started, &backup.id)));
         let (newest, oldest) = (held.first()?, held.last()?);
         Some(Hold {
             since: oldest.started,
             backups: held.iter().map(|backup| backup.id.clone()).collect(),
             suspicions: newest.suspicions.clone(),
+            is_lost: listing.lost.iter().any(|backup| backup.id == newest.id),
         })
     }
 
@@ -116,9 +123,13 @@ impl Hold {
         let count = text::counted(self.backups.len(), "backup is", "backups are");
         let newest = self.backups.first().map(ToString::to_string);
         let newest = newest.unwrap_or_default();
+        let ending = if self.is_lost {
+            "a later one is accepted, for its snapshot is lost: hypercloud-etcd accept ID".into()
+        } else {
+            format!("it is accepted: hypercloud-etcd accept {newest}")
+        };
         format!(
-            "{count} suspect, the newest of them {newest}: {}; nothing is pruned until it is \
-             accepted: hypercloud-etcd accept {newest}",
+            "{count} suspect, the newest of them {newest}: {}; nothing is pruned until {ending}",
             self.suspicions.join("; ")
         )
     }
@@ -154,7 +165,7 @@ impl Status {
         let backups = &view.listing.backups;
         let newest = backups.iter().find(|backup| backup.is_good());
         let due = due(view);
-        let hold = Hold::of(backups);
+        let hold = Hold::of(view.listing);
         let decayed: Vec<&Summary> = backups.iter().filter(|b| b.decay().is_some()).collect();
         // a suspect backup is fresh, too; that it is suspect is told apart
         let fresh = backups.iter().find(|backup| backup.is_sound());

@@ -8,6 +8,7 @@ fn status(backups: Vec<Manifest>, now: &str, stale_after: Option<Duration>) -> S
     let listing = Listing {
         backups,
         unreadable: Vec::new(),
+        lost: Vec::new(),
     };
     let schedule = Schedule::parse("0 * * * *", "UTC").unwrap();
     Status::of(&View {

@@ -36,10 +36,17 @@ pub fn duration(seconds: u64) -> String {
     }
 }
 
-/// An age; one that lies in the future counts as none.
+/// An age; what lies in the future has none.
 #[must_use]
 pub fn age(age: SignedDuration) -> String {
-    duration(u64::try_from(age.as_secs()).unwrap_or(0))
+    u64::try_from(age.as_secs()).map_or_else(|_| "in the future".into(), duration)
+}
+
+/// How long ago something of this age was.
+#[must_use]
+pub fn ago(age: SignedDuration) -> String {
+    let ago = if age.as_secs() < 0 { "" } else { " ago" };
+    self::age(age) + ago
 }
 
 /// A count with the word that fits it.
@@ -58,6 +65,15 @@ pub fn percent(part: u64, whole: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_in_the_future_has_no_age() {
+        for (seconds, told) in [(-1, "in the future"), (0, "0 s"), (59, "59 s")] {
+            assert_eq!(age(SignedDuration::from_secs(seconds)), told);
+        }
+        assert_eq!(ago(SignedDuration::from_secs(-1)), "in the future");
+        assert_eq!(ago(SignedDuration::from_secs(59)), "59 s ago");
+    }
 
     #[test]
     fn sizes_read_as_etcdutl_prints_them() {

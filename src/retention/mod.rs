@@ -9,7 +9,7 @@
 //! - A backup that began in the future counts for nothing and is kept: the clock was wrong then or is
 //!   wrong now, and neither may cost another backup.
 //! - A pinned backup is kept.
-//! - While a suspect backup is held, nothing is removed.
+//! - While a suspect backup is held, nothing is removed; nor where its snapshot is lost.
 //! - Once the plan is carried out, the next plan of the same policy and time removes nothing.
 //!
 //! The order is that of the times in the manifests, never that of the files' dates.
@@ -26,7 +26,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::catalog::{BackupId, Manifest};
+use crate::catalog::Manifest;
 
 /// What is kept; the `[retention]` table of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,17 +115,33 @@ impl<'m> Plan<'m> {
         };
         let mut plan = draft.decide(coming, now);
         if let Some(held) = backups.iter().find(|backup| backup.is_held()) {
-            plan.freeze(&held.id);
+            let id = &held.id;
+            plan.freeze(&format!(
+                "nothing is removed until backup {id} is accepted: it is suspect"
+            ));
         }
         plan
     }
 
+    /// The plan where these are there, too, but without their snapshots: they count for nothing, yet
+    /// what one of them holds stays.
+    #[must_use]
+    pub fn with_lost(mut self, lost: &[Manifest]) -> Self {
+        if let Some(held) = lost.iter().find(|backup| backup.is_held()) {
+            let id = &held.id;
+            self.freeze(&format!(
+                "nothing is removed until a backup after {id} is accepted: that one is suspect, and \
+                 its snapshot is lost"
+            ));
+        }
+        self
+    }
+
     /// Keeps what would go: what looks like an accident must not cost what it may be undone with.
-    fn freeze(&mut self, held: &BackupId) {
+    fn freeze(&mut self, why: &str) {
         for decision in self.decisions.iter_mut().filter(|decision| !decision.keep) {
             decision.keep = true;
-            decision.reason =
-                format!("nothing is removed until backup {held} is accepted: it is suspect").into();
+            decision.reason = why.to_owned().into();
         }
     }
 

@@ -391,6 +391,15 @@ fn nothing_is_removed_while_a_suspect_backup_is_held() {
     let planned = planned(&policy, &backups, "2026-11-22T06:00:00Z");
     let why = "nothing is removed until backup 20261122T020000Z is accepted: it is suspect";
     assert!(planned.contains(&(true, why.into())), "{planned:?}");
+    // nor does it help that its snapshot is lost
+    let lost = [backups.remove(1)];
+    let now = time("2026-11-22T06:00:00Z");
+    let removals = |lost: &[Manifest]| {
+        let plan = Plan::make(&policy, &backups, None, now).with_lost(lost);
+        plan.removals().count()
+    };
+    assert_eq!((removals(&lost), removals(&[])), (0, 2));
+    backups.insert(1, lost[0].clone());
     // accepted or not, once somebody has decided the policy holds again
     backups[1].released = Some(time("2026-11-22T05:00:00Z"));
     assert_eq!(kept(&backups), 1);
