@@ -455,7 +455,9 @@ fn data_of_another_cluster_is_refused() {
         .run(&["--file", path(&file), "--allow-other-cluster"])
         .expect_success();
     fs::remove_dir_all(place.target()).unwrap();
-    place.run(&["latest"]).expect_success();
+    // it is the newest, but unlike what was there before
+    place.refuses(&["latest"], 65, &["is suspect", "cluster"]);
+    place.run(&["latest", "--allow-suspect"]).expect_success();
 }
 
 /// It stays the newest for as long as the clock was ahead: nobody takes it for the newest data unwarned.
