@@ -286,6 +286,10 @@ fn a_store_that_came_back_is_backed_up_and_restored_again() {
         for round in 0..2 {
             host.configure(&[etcd.endpoint()]);
             assert_proven(&host.backup());
+            if round > 0 {
+                // the cluster that came back is another one: somebody has to say that this is meant
+                host.run(&["accept", "latest"]).expect_success();
+            }
             let data_dir = host.directory().join(format!("restored-{round}"));
             let options = [
                 "--bump-revision",
