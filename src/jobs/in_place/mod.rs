@@ -106,7 +106,8 @@ pub fn plan(config: &Config, request: &Request, run: &Run<'_>) -> Result<Plan, E
         sha256: chosen.verified().file_sha256().to_string(),
         size: facts.total_size,
         revision: facts.revision.max(facts.compact_revision),
-        keys: facts.total_key,
+        // what etcd can be asked for
+        keys: chosen.verified().inspection().served_keys,
         cluster_id: chosen.manifest().map(|it| it.source.cluster_id.clone()),
         members: facts.members.clone(),
     };
