@@ -236,9 +236,7 @@ impl<'s> Survey<'s> {
                 .collect(),
         };
         Ok(Inspection {
-            served_keys: facts
-                .total_key
-                .saturating_sub(u64::from(census.nameless)),
+            served_keys: facts.total_key.saturating_sub(u64::from(census.nameless)),
             facts,
             sums,
             superseded: census.superseded,

@@ -66,10 +66,19 @@ fn what_does_not_fit_is_refused_and_nothing_is_touched() {
     assert_refused(node, &ARGS, 78, "there is no");
     fs::write(&manifest, &right).unwrap();
 
-    let copy = node.manifests.join("etcd.yaml.bak");
-    fs::write(&copy, &right).unwrap();
-    assert_refused(node, &ARGS, 78, "etcd.yaml.bak");
-    fs::remove_file(copy).unwrap();
+    // the kubelet would run the copy, too, and go on doing so
+    for original in ["etcd.yaml", "kube-apiserver.yaml"] {
+        let copy = format!("{original}.bak");
+        let original = node.manifests.join(original);
+        fs::copy(&original, node.manifests.join(&copy)).unwrap();
+        let both = format!(
+            "{} and {}",
+            original.display(),
+            node.manifests.join(&copy).display()
+        );
+        assert_refused(node, &ARGS, 78, &both);
+        fs::remove_file(node.manifests.join(&copy)).unwrap();
+    }
 
     let ca = node.host.directory().join("pki/ca.crt");
     let right = fs::read(&ca).unwrap();

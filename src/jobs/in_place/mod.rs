@@ -7,6 +7,7 @@
 mod host;
 mod look;
 mod perform;
+mod pods;
 mod wait;
 
 pub use look::look;
@@ -112,6 +113,7 @@ pub fn plan(config: &Config, request: &Request, run: &Run<'_>) -> Result<Plan, E
         members: facts.members.clone(),
     };
     let mut plan = Plan::of(&host.member, source, &wish, &id)?;
+    plan.warnings.extend(host.warnings.iter().cloned());
     plan.warnings.extend(chosen.warnings());
     host.require_fit(&plan, facts)?;
     Ok(plan)
