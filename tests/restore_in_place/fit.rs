@@ -106,6 +106,30 @@ fn what_does_not_fit_is_refused_and_nothing_is_touched() {
 }
 
 #[test]
+fn a_cluster_that_runs_here_and_is_not_known_to_be_the_one_of_the_backup_is_not_stopped() {
+    let Some(mut story) = Story::newest() else {
+        return;
+    };
+    story.node.restore(&ARGS).expect_success();
+    story.assert_restored("known");
+    story.go_on("another");
+    // a cluster of the same name, URLs and CA, of which nothing here knows where it came from
+    let journals = story.node.host.directory().join("hypercloud-etcd-restore");
+    fs::remove_file(journals.join("journal.json")).unwrap();
+    assert_refused(&story.node, &ARGS, 65, "etcd runs here as cluster");
+    assert_eq!(story.node.keys(), story.lost);
+    let meant = [&ARGS[..], &["--allow-other-cluster"]].concat();
+    let done = story.node.restore(&meant).expect_success();
+    assert!(
+        done.stderr.contains("WARNING   etcd runs here as"),
+        "{done}"
+    );
+    story.assert_restored("meant");
+    let told = story.node.journal().unwrap()["warnings"].to_string();
+    assert!(told.contains("etcd runs here as"), "{told}");
+}
+
+#[test]
 fn a_data_directory_that_is_a_mount_point_is_restored_inside() {
     let Some(&version) = versions().last() else {
         return;
