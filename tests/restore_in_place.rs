@@ -3,6 +3,7 @@
 
 mod faults;
 mod fit;
+mod interrupted;
 mod killed;
 mod runbook;
 mod three;
