@@ -1,9 +1,13 @@
 //! One error over all modules: what happened, why, what to do, and with which code to exit.
 
+mod code;
 mod exit_code;
 mod in_place;
 mod refusal;
 
+use code::{config_code, cronjob_code, datadir_code, io_code, store_code};
+
+pub use code::etcd_code;
 pub use exit_code::ExitCode;
 pub use refusal::{Refusal, Why};
 
@@ -141,6 +145,23 @@ pub enum Error {
     /// A restore in place cannot begin or go on.
     #[error(transparent)]
     Recovery(#[from] recovery::Error),
+    /// A restore in place was given up before it stopped anything.
+    #[error("the restore was given up; nothing was changed, and everything runs as it did")]
+    NothingChanged {
+        /// Why.
+        source: Box<Error>,
+    },
+    /// etcd was not reached, and a restore in place that is not finished may be why.
+    #[error("{error}")]
+    Meanwhile {
+        /// What went wrong.
+        error: Box<Error>,
+        /// Which restore, and what to do about it.
+        restore: String,
+    },
+    /// Somebody asked for the end of it, by a signal.
+    #[error("it was interrupted")]
+    Interrupted,
     /// A step of a restore in place failed; its journal knows where to go on.
     #[error("the {way} stopped where it was to {step}")]
     Step {
@@ -148,6 +169,8 @@ pub enum Error {
         step: recovery::Step,
         /// Which way.
         way: Way,
+        /// What a command that goes on with it needs on this host.
+        flags: String,
         /// Why.
         source: Box<Error>,
     },
@@ -165,6 +188,9 @@ impl Error {
     pub fn causes(&self) -> Vec<String> {
         if let Error::Members(failures) = self {
             return failures.iter().map(Error::in_a_line).collect();
+        }
+        if let Error::Meanwhile { error, .. } = self {
+            return error.causes();
         }
         if let Error::Space { free, reserve, .. } = self {
             return vec![format!(
@@ -198,19 +224,29 @@ impl Error {
     /// What to do about it, in full sentences.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        let text = match self {
-            Error::Config(error) => return error.hint(),
-            Error::Etcd(error) => return error.hint(),
-            Error::Schedule(error) => return Some(error.hint()),
-            Error::CronJob(error) => return Some(error.hint()),
-            Error::Refused(refusal) => return Some(refusal.hint()),
-            Error::Host(error) => return error.hint().map(str::to_owned),
-            Error::Recovery(error) => return error.hint(),
-            Error::Step { way, source, .. } => return Some(in_place::step_hint(*way, source)),
-            Error::DataDir(error) => return error.hint(),
-            Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
-                return store_hint(error);
-            }
+        match self {
+            Error::Config(error) => error.hint(),
+            Error::Etcd(error) => error.hint(),
+            Error::Schedule(error) => Some(error.hint()),
+            Error::CronJob(error) => Some(error.hint()),
+            Error::Refused(refusal) => Some(refusal.hint()),
+            Error::Host(error) => error.hint().map(str::to_owned),
+            Error::Recovery(error) => error.hint(),
+            Error::Step {
+                way, flags, source, ..
+            } => Some(in_place::step_hint(*way, flags, source)),
+            Error::NothingChanged { source } => source.hint(),
+            Error::Meanwhile { restore, .. } => Some(restore.clone()),
+            Error::DataDir(error) => error.hint(),
+            Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_hint(error),
+            Error::Members(failures) => failures.iter().find_map(Error::hint),
+            other => other.own_hint().map(str::to_owned),
+        }
+    }
+
+    /// What to do, where that depends on nothing else.
+    fn own_hint(&self) -> Option<&'static str> {
+        Some(match self {
             Error::Catalog(catalog::Error::NotFound { .. }) => {
                 "See what there is with: hypercloud-etcd list"
             }
@@ -225,7 +261,6 @@ impl Error {
             }
             Error::NotSound(_) => "See which are good with: hypercloud-etcd list",
             Error::MixedClusters(_) => "Name only members of one cluster in etcd.endpoints.",
-            Error::Members(failures) => return failures.iter().find_map(Error::hint),
             Error::Space { .. } => {
                 "Free some space or move backup.dir to a larger file system; no backup that the policy keeps is removed to make room."
             }
@@ -250,11 +285,8 @@ impl Error {
             {
                 "Run the command as root."
             }
-            Error::Spool { .. } | Error::Read { .. } | Error::Create { .. } | Error::Catalog(_) => {
-                return None;
-            }
-        };
-        Some(text.into())
+            _ => return None,
+        })
     }
 
     /// The code to exit with.
@@ -290,7 +322,9 @@ impl Error {
             Error::Refused(refusal) => refusal.exit_code(),
             Error::Host(error) => in_place::host_code(error),
             Error::Recovery(error) => in_place::recovery_code(error),
-            Error::Step { source, .. } => source.exit_code(),
+            Error::Step { source, .. } | Error::NothingChanged { source } => source.exit_code(),
+            Error::Meanwhile { error, .. } => error.exit_code(),
+            Error::Interrupted => ExitCode::Interrupted,
             Error::Bug(_) => ExitCode::Bug,
         }
     }
@@ -300,6 +334,7 @@ impl Error {
     pub fn endpoint(&self) -> Option<String> {
         match self {
             Error::Etcd(error) => error.endpoint().map(ToString::to_string),
+            Error::Meanwhile { error, .. } => error.endpoint(),
             Error::Trailer { endpoint, .. } | Error::Damaged { endpoint, .. } => {
                 Some(endpoint.clone())
             }
@@ -315,79 +350,6 @@ impl Error {
             self,
             Error::Etcd(_) | Error::Trailer { .. } | Error::Damaged { .. } | Error::Space { .. }
         )
-    }
-}
-
-fn config_code(error: &config::Error) -> ExitCode {
-    match error {
-        config::Error::Denied { .. } => ExitCode::Permission,
-        _ => ExitCode::Config,
-    }
-}
-
-fn cronjob_code(error: &cronjob::Error) -> ExitCode {
-    match error {
-        cronjob::Error::Path { .. } | cronjob::Error::Login | cronjob::Error::NoEndpoint => {
-            ExitCode::Config
-        }
-        cronjob::Error::Yaml(_) => ExitCode::Bug,
-        _ => ExitCode::Usage,
-    }
-}
-
-/// The code that says what a failure with one member asks for.
-#[must_use]
-pub fn etcd_code(error: &etcd::Error) -> ExitCode {
-    match error.kind() {
-        etcd::Kind::Unreachable => ExitCode::Unavailable,
-        etcd::Kind::Permission => ExitCode::Permission,
-        etcd::Kind::Configuration => ExitCode::Config,
-    }
-}
-
-fn store_code(error: &store::Error) -> ExitCode {
-    match (error, error.errno()) {
-        (store::Error::Locked { .. }, _) => ExitCode::Locked,
-        (
-            store::Error::Exists { .. }
-            | store::Error::Moved { .. }
-            | store::Error::NotMounted { .. },
-            _,
-        ) => ExitCode::CannotCreate,
-        (_, Some(Errno::ACCESS | Errno::PERM)) => ExitCode::Permission,
-        (store::Error::Read { .. }, _) | (_, Some(Errno::IO)) => ExitCode::Io,
-        (store::Error::Open { .. } | store::Error::Write { .. }, _) => ExitCode::CannotCreate,
-    }
-}
-
-fn datadir_code(error: &datadir::Error) -> ExitCode {
-    use datadir::Error as E;
-    match error {
-        E::PeerUrl { .. } | E::Membership { .. } | E::NotAMember { .. } | E::Bump { .. } => {
-            ExitCode::Usage
-        }
-        E::NotEtcd(_) | E::Newer { .. } | E::Oversized(_) | E::Nested(_) | E::Source(_) => {
-            ExitCode::Verification
-        }
-        E::NotEmpty { .. } | E::MountPoint { .. } => ExitCode::CannotCreate,
-        E::InUse { .. } => ExitCode::Locked,
-        E::Written(_) | E::Differs(_) => ExitCode::Io,
-        E::Json(_) => ExitCode::Bug,
-        E::Io { source, .. } => match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ExitCode::CannotCreate,
-            _ => io_code(source, ExitCode::Io),
-        },
-    }
-}
-
-fn io_code(error: &io::Error, otherwise: ExitCode) -> ExitCode {
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        ExitCode::Permission
-    } else if is_full(Errno::from_io_error(error)) {
-        // one code for a full disk, whichever step meets it
-        ExitCode::CannotCreate
-    } else {
-        otherwise
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod faults;
 mod fit;
+mod interrupted;
 mod killed;
 mod runbook;
 mod three;
@@ -139,6 +140,72 @@ fn await_step(node: &Node, step: &str) {
     });
 }
 
+/// The words of a command of a plan, for `Node::restore`, which names the node's own files itself.
+fn own_words(command: &str) -> Vec<String> {
+    let words = command.strip_prefix("hypercloud-etcd restore ").unwrap();
+    let mut words = words.split(' ');
+    let mut own = Vec::new();
+    let mut named = Vec::new();
+    while let Some(word) = words.next() {
+        if ["--kubernetes-dir", "--config"].contains(&word) {
+            named.push(word);
+            words.next();
+        } else {
+            own.push(word.to_owned());
+        }
+    }
+    assert_eq!(named, ["--kubernetes-dir", "--config"], "{command}");
+    own
+}
+
+#[test]
+fn a_restored_node_is_backed_up_and_restored_again() {
+    let Some(mut story) = Story::newest() else {
+        return;
+    };
+    story
+        .node
+        .restore(&["latest", "--in-place", "--yes"])
+        .expect_success();
+    story.assert_restored("the first time");
+    // what a restore with a bump leaves in the data is in the next backup, too
+    story.node.fill("since", 10);
+    story.node.host.backup();
+    story.backup = story.node.keys();
+    story.go_on("lost again");
+    let args = ["latest", "--in-place", "--yes", "--allow-suspect"];
+    story.node.restore(&args).expect_success();
+    story.assert_restored("the second time");
+}
+
+#[test]
+fn an_alarm_that_comes_back_with_the_data_is_told() {
+    let Some(story) = Story::newest() else { return };
+    let node = &story.node;
+    let alarm = |action| {
+        node.access().with_client(async |mut client| {
+            let kind = etcd_client::AlarmType::Nospace;
+            client.alarm(action, kind, None).await.expect("an alarm");
+        });
+    };
+    alarm(etcd_client::AlarmAction::Activate);
+    node.host.backup();
+    alarm(etcd_client::AlarmAction::Deactivate);
+    let args = ["latest", "--in-place", "--yes"];
+    let done = node.restore(&args).expect_success();
+    for said in [
+        "WARNING",
+        "NoSpace",
+        "etcdctl alarm disarm",
+        "--clear-alarms",
+    ] {
+        assert!(done.stderr.contains(said), "{said}: {done}");
+    }
+    let clear = [&args[..], &["--clear-alarms"]].concat();
+    let done = node.restore(&clear).expect_success();
+    assert!(!done.stderr.contains("NoSpace"), "{done}");
+}
+
 #[test]
 fn a_node_of_every_version_is_restored_and_returned() {
     for version in versions() {
@@ -159,12 +226,18 @@ fn a_node_of_every_version_is_restored_and_returned() {
 
         node.fill("new", 5);
         let new = node.keys();
-        node.restore(&["--rollback", "--yes"]).expect_success();
+        let returned = node.restore(&["--rollback", "--yes"]).expect_success();
+        assert!(
+            returned.stdout.contains("the revision went back"),
+            "{returned}"
+        );
         story.assert_returned(version.label());
         // an etcd has run on the new data, so that it is kept, too
         assert!(number_of(&node.place("undone")).is_some());
         assert_ne!(new, story.lost);
-        node.restore(&["--rollback", "--yes"]).expect_code(64);
+        // that it is over is told before anybody is asked
+        let over = node.restore(&["--rollback"]).expect_code(64);
+        assert!(over.stderr.contains("is finished"), "{over}");
         node.restore(&["--resume"]).expect_code(64);
     }
 }
@@ -232,13 +305,9 @@ fn a_plan_changes_nothing_and_the_restore_does_what_it_says() {
         assert!(text.contains(said), "{said}: {text}");
     }
     let command = plan["hosts"][0]["commands"][0].as_str().unwrap();
-    let words: Vec<&str> = command.split(' ').skip(2).collect();
-    // its own --kubernetes-dir is the one that the node gives
-    let at = words
-        .iter()
-        .position(|word| *word == "--kubernetes-dir")
-        .unwrap();
-    let words: Vec<&str> = [&words[..at], &words[at + 2..], &["--yes", "--json"]].concat();
+    let words = own_words(command);
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+    words.extend(["--yes", "--json"]);
     let done = node.restore(&words).expect_success().json();
     story.assert_restored("as planned");
     let done: Vec<&str> = done["steps"]

@@ -1,10 +1,13 @@
 //! `hypercloud-etcd backup`
 
+use std::path::PathBuf;
+
 use clap::Args;
 use hypercloud_etcd::catalog::{Manifest, Trigger};
 use hypercloud_etcd::error::{Error, ExitCode};
 use hypercloud_etcd::jobs::backup::{Progress, Run, backup};
-use hypercloud_etcd::jobs::prune;
+use hypercloud_etcd::jobs::manifests::KUBERNETES_DIR;
+use hypercloud_etcd::jobs::{look, prune};
 use hypercloud_etcd::report::text;
 
 use super::{Context, block_on, show};
@@ -24,6 +27,9 @@ pub(super) struct Arguments {
     /// Print the manifest as JSON
     #[arg(long)]
     json: bool,
+    /// Where a Kubernetes host has its manifests, and a restore in place its journal
+    #[arg(long, value_name = "DIR", default_value = KUBERNETES_DIR)]
+    kubernetes_dir: PathBuf,
 }
 
 impl Arguments {
@@ -49,7 +55,8 @@ impl Arguments {
             progress: &progress,
         };
         let manifest = block_on(async {
-            let manifest = backup(&config, &run).await?;
+            let made = backup(&config, &run).await;
+            let manifest = made.map_err(|error| look::explained(error, &self.kubernetes_dir))?;
             output.end_progress();
             // what fails here is told by the log: the backup is none the worse for it
             let _ = prune::after(&config, &manifest, context.now()).await;

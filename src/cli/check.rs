@@ -1,8 +1,11 @@
 //! `hypercloud-etcd check`
 
+use std::path::PathBuf;
+
 use clap::Args;
 use hypercloud_etcd::config::{self, Problem};
 use hypercloud_etcd::error::{Error, ExitCode};
+use hypercloud_etcd::jobs::manifests::KUBERNETES_DIR;
 use hypercloud_etcd::jobs::probe::{self, Check, Finding};
 use serde::Serialize;
 
@@ -23,6 +26,9 @@ pub(super) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Where a Kubernetes host has its manifests, and a restore in place its journal
+    #[arg(long, value_name = "DIR", default_value = KUBERNETES_DIR)]
+    kubernetes_dir: PathBuf,
 }
 
 /// The answer.
@@ -51,9 +57,9 @@ impl Arguments {
         };
         let now = context.now();
         let checks = if self.offline {
-            probe::offline(&config, now)
+            probe::offline(&config, &self.kubernetes_dir, now)
         } else {
-            block_on(async { Ok(probe::online(&config, now).await) })?
+            block_on(async { Ok(probe::online(&config, &self.kubernetes_dir, now).await) })?
         };
         let code = checks
             .iter()

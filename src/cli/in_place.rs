@@ -12,6 +12,7 @@ use hypercloud_etcd::jobs::restore;
 use hypercloud_etcd::recovery::{Journal, Plan, Way};
 use hypercloud_etcd::report::text;
 
+use super::interruption::Interruption;
 use super::output::Output;
 use super::{Context, block_on, show};
 
@@ -40,7 +41,7 @@ pub(super) struct Flags {
     /// How long to wait for the kubelet and for etcd, each time
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = config::duration)]
     wait: Duration,
-    /// Where a Kubernetes host has its manifests
+    /// Where a Kubernetes host has its manifests and certificates
     #[arg(long, value_name = "DIR", default_value = "/etc/kubernetes")]
     pub(super) kubernetes_dir: PathBuf,
 }
@@ -59,15 +60,25 @@ impl Flags {
     ) -> Result<ExitCode, Error> {
         let config = config(context)?;
         let output = &context.output;
-        let progress = |progress: &Progress| show_progress(output, progress);
+        let interruption = Interruption::default();
+        let progress =
+            |progress: &Progress| show_progress(output, progress, interruption.is_asked());
         let run = Run {
             clock: &|| context.now(),
             wait: self.wait,
             progress: &progress,
+            interrupted: &|| interruption.is_asked(),
         };
         let journal = match request {
-            None if self.resume => block_on(in_place::resume(&config, &self.kubernetes_dir, &run))?,
-            None => self.rollback(output, &config, &run)?,
+            None if self.resume => {
+                interruption.listen()?;
+                block_on(in_place::resume(&config, &self.kubernetes_dir, &run))?
+            }
+            None => {
+                self.agree_to_return(output)?;
+                interruption.listen()?;
+                block_on(in_place::rollback(&config, &self.kubernetes_dir, &run))?
+            }
             Some(request) => {
                 let mut plan = in_place::plan(&config, request, &run)?;
                 block_on(async {
@@ -79,7 +90,12 @@ impl Flags {
                     return tell(output, &plan, json);
                 }
                 plan.require_ready()?;
+                if self.yes {
+                    // nobody is shown the plan
+                    warn(output, &plan);
+                }
                 self.agree(output, &plan_lines(&plan), "restore this host's etcd")?;
+                interruption.listen()?;
                 block_on(in_place::begin(&config, &plan, &run))?
             }
         };
@@ -92,8 +108,8 @@ impl Flags {
         Ok(ExitCode::Done)
     }
 
-    fn rollback(&self, output: &Output, config: &Config, run: &Run<'_>) -> Result<Journal, Error> {
-        let journal = in_place::journal(&self.kubernetes_dir)?;
+    fn agree_to_return(&self, output: &Output) -> Result<(), Error> {
+        let journal = in_place::to_undo(&self.kubernetes_dir)?;
         let (live, aside) = (journal.places.live.display(), &journal.places.aside);
         let what =
             if journal.has_exchanged_data() || (aside.exists() && !journal.places.live.exists()) {
@@ -105,8 +121,7 @@ impl Flags {
             } else {
                 format!("The old data is in {live}, and stays there.\n")
             };
-        self.agree(output, &what, "return to the old data")?;
-        block_on(in_place::rollback(config, &self.kubernetes_dir, run))
+        self.agree(output, &what, "return to the old data")
     }
 
     /// Nothing is stopped that nobody has said yes to.
@@ -128,6 +143,16 @@ impl Flags {
     }
 }
 
+fn warn(output: &Output, plan: &Plan) {
+    for warning in &plan.warnings {
+        output.note(&warning_line(warning));
+    }
+}
+
+fn warning_line(text: &str) -> String {
+    format!("WARNING   {text}")
+}
+
 fn tell(output: &Output, plan: &Plan, json: bool) -> Result<ExitCode, Error> {
     if json {
         output.json(plan)?;
@@ -146,20 +171,25 @@ fn config(context: &Context) -> Result<Config, Error> {
     }
 }
 
-fn show_progress(output: &Output, progress: &Progress) {
+fn show_progress(output: &Output, progress: &Progress, is_interrupted: bool) {
     match progress {
         Progress::Begun(step) => output.step(&step.to_string()),
         Progress::Restoring(restore::Progress::Proving { size }) => {
             output.step(&format!("proving {}", text::size(*size)));
         }
         Progress::Restoring(restore::Progress::Making(making)) => {
-            output.progress("writing", making.done, making.total);
+            let what = if is_interrupted {
+                "interrupted; stops after writing"
+            } else {
+                "writing"
+            };
+            output.progress(what, making.done, making.total);
         }
-        Progress::Waiting(what) => output.step(&format!("waiting for {what}")),
+        Progress::Waiting(what) => output.waiting(&format!("waiting for {what}")),
         Progress::Done(step, took) => {
             output.note(&format!("{:>6.1} s  {step}", took.as_secs_f64()));
         }
-        Progress::Warning(text) => output.note(&format!("WARNING   {text}")),
+        Progress::Warning(text) => output.note(&warning_line(text)),
     }
 }
 
@@ -258,7 +288,7 @@ fn journal_lines(journal: &Journal) -> String {
                 journal.expected.revision, journal.expected.keys
             ),
         );
-        listed(&mut text, "next", &journal.after());
     }
+    listed(&mut text, "next", &journal.after());
     text
 }

@@ -8,6 +8,7 @@ mod diff;
 mod generate;
 mod in_place;
 mod init;
+mod interruption;
 mod list;
 mod log;
 mod output;
@@ -32,9 +33,6 @@ use jiff::Timestamp;
 use log::Log;
 use output::Output;
 
-/// Where the configuration is unless --config says otherwise.
-const CONFIG: &str = "/etc/hypercloud-etcd/config.toml";
-
 /// The version, and the commit it was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HCE_COMMIT"), ")");
 
@@ -56,7 +54,7 @@ Examples:
 
 Exit codes: 0 done, 1 the answer is no, 64 usage, 65 verification failed, 69 etcd not reachable,
 73 cannot create output, 74 input or output failed, 75 another job holds the lock,
-77 permission, 78 configuration"
+77 permission, 78 configuration, 130 interrupted"
 )]
 struct Arguments {
     /// The configuration file
@@ -64,7 +62,7 @@ struct Arguments {
         long,
         global = true,
         value_name = "PATH",
-        default_value = CONFIG
+        default_value = config::PATH
     )]
     config: PathBuf,
     #[command(subcommand)]

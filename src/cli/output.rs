@@ -1,6 +1,7 @@
 //! The only file that prints: the answer to stdout, everything else to stderr.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process;
 use std::time::{Duration, Instant};
@@ -13,6 +14,10 @@ use serde::Serialize;
 /// Where a command's words go.
 pub(super) struct Output {
     progress: Cell<Option<Line>>,
+    /// The step that stands in the line of progress.
+    step: RefCell<String>,
+    /// What was said to be waited for since the last note.
+    awaited: RefCell<BTreeSet<String>>,
 }
 
 /// The line of progress on a terminal.
@@ -29,6 +34,8 @@ impl Output {
     pub(super) fn new() -> Self {
         Output {
             progress: Cell::new(None),
+            step: RefCell::default(),
+            awaited: RefCell::default(),
         }
     }
 
@@ -102,19 +109,36 @@ impl Output {
 
     /// A step that has no measure, in place of the progress; on a terminal only.
     pub(super) fn step(&self, what: &str) {
+        if !io::stderr().is_terminal() {
+            return;
+        }
+        let what = cut(what, width());
+        if self.progress.get().is_some() && *self.step.borrow() == what {
+            return;
+        }
+        let now = Instant::now();
+        self.progress.set(Some(Line {
+            began: now,
+            drawn: now,
+        }));
+        let _ = write!(io::stderr().lock(), "\r\x1b[K{what}");
+        self.step.replace(what);
+    }
+
+    /// What is waited for, each time it is looked at; without a terminal once, and again only after
+    /// something else was told.
+    pub(super) fn waiting(&self, what: &str) {
         if io::stderr().is_terminal() {
-            let now = Instant::now();
-            self.progress.set(Some(Line {
-                began: now,
-                drawn: now,
-            }));
-            let _ = write!(io::stderr().lock(), "\r\x1b[K{what}");
+            self.step(what);
+        } else if self.awaited.borrow_mut().insert(what.into()) {
+            let _ = writeln!(io::stderr().lock(), "{what}");
         }
     }
 
     /// A line about what was done, beside the answer; it stays.
     pub(super) fn note(&self, text: &str) {
         self.end_progress();
+        self.awaited.borrow_mut().clear();
         // with stderr gone there is nobody left to tell
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
@@ -134,10 +158,27 @@ impl Output {
 
     /// Clears the line of progress, so that the next words stand alone.
     pub(super) fn end_progress(&self) {
+        self.step.borrow_mut().clear();
         if self.progress.take().is_some() {
             let _ = write!(io::stderr().lock(), "\r\x1b[K");
         }
     }
+}
+
+/// Columns of the terminal; many where that cannot be told.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stderr());
+    let columns = size.map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { usize::MAX } else { columns }
+}
+
+/// A text that does not reach the last column: a line that wraps cannot be drawn over.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() < width {
+        return text.into();
+    }
+    let kept = text.chars().take(width.saturating_sub(2));
+    kept.chain(['…']).collect()
 }
 
 /// One problem of the configuration in lines.
@@ -226,6 +267,14 @@ mod tests {
             table(&["id", "n"], &rows, &[1]),
             "id    n\na    10\nbcd   5\n"
         );
+    }
+
+    #[test]
+    fn a_step_stays_in_its_line() {
+        assert_eq!(cut("waiting", 8), "waiting");
+        assert_eq!(cut("waiting", 7), "waiti…");
+        assert_eq!(cut("wäiting", 3), "w…");
+        assert_eq!(cut("waiting", 1), "…");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use hypercloud_etcd::jobs::place::place;
 use hypercloud_etcd::kubeadm::{EtcdPod, Image};
 use hypercloud_etcd::schedule::Schedule;
 
-use super::{CONFIG, Context};
+use super::Context;
 
 /// Render the configuration as objects of Kubernetes
 #[derive(Debug, Args)]
@@ -206,8 +206,8 @@ fn own_name(etcd: Option<&EtcdPod>, kubernetes_dir: &Path) -> (String, String) {
 /// this works on a host that makes no backups itself.
 fn configuration(path: &Path) -> Result<(Config, String), Error> {
     let text = match config::read(path) {
-        Err(config::Error::Missing { .. }) if path == Path::new(CONFIG) => {
-            tracing::warn!("there is no {CONFIG}: every key has its default");
+        Err(config::Error::Missing { .. }) if path == Path::new(config::PATH) => {
+            tracing::warn!("there is no {}: every key has its default", config::PATH);
             "# every key has its default\n".to_owned()
         }
         text => text?,

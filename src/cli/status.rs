@@ -1,11 +1,13 @@
 //! `hypercloud-etcd status`
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use clap::Args;
 use hypercloud_etcd::catalog::Memory;
 use hypercloud_etcd::error::{Error, ExitCode};
 use hypercloud_etcd::jobs::look;
+use hypercloud_etcd::jobs::manifests::KUBERNETES_DIR;
 use hypercloud_etcd::report::{Status, text};
 
 use super::Context;
@@ -21,12 +23,20 @@ pub(super) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Where a Kubernetes host has its manifests, and a restore in place its journal
+    #[arg(long, value_name = "DIR", default_value = KUBERNETES_DIR)]
+    kubernetes_dir: PathBuf,
 }
 
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<ExitCode, Error> {
         let config = context.config()?;
-        let status = look::status(&config, context.now(), &mut Memory::default())?;
+        let status = look::status(
+            &config,
+            &self.kubernetes_dir,
+            context.now(),
+            &mut Memory::default(),
+        )?;
         if self.json {
             context.output.json(&status)?;
         } else {

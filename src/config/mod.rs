@@ -26,6 +26,8 @@ use crate::retention::Policy;
 use crate::schedule::Schedule;
 use crate::{anomaly, etcd, pki, store};
 
+/// Where it is, unless somebody says otherwise.
+pub const PATH: &str = "/etc/hypercloud-etcd/config.toml";
 /// A larger file is not a configuration.
 const LARGEST: u64 = 1 << 20;
 

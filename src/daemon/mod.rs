@@ -13,6 +13,7 @@ mod signals;
 mod story;
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::catalog::Memory;
 use crate::config::{self, Config, Severity};
 use crate::error::Error;
 use crate::jobs::look;
+use crate::jobs::manifests::KUBERNETES_DIR;
 use crate::report::state::{State, StateFile};
 use crate::report::systemd::Systemd;
 use crate::report::{Status, event};
@@ -231,7 +233,8 @@ impl<'s> Daemon<'s> {
             // a look that hangs keeps the memory; the next one goes without
             let mut fresh = Memory::default();
             let mut known = memory.try_lock().ok();
-            look::status(&config, now, known.as_deref_mut().unwrap_or(&mut fresh))
+            let known = known.as_deref_mut().unwrap_or(&mut fresh);
+            look::status(&config, Path::new(KUBERNETES_DIR), now, known)
         });
         self.seen = match tokio::time::timeout(LOOK, look).await {
             Ok(Ok(Ok(status))) => Ok(status),

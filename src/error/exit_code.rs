@@ -26,11 +26,13 @@ pub enum ExitCode {
     Permission = 77,
     /// The configuration is wrong.
     Config = 78,
+    /// A signal asked for the end, as a shell tells it of SIGINT.
+    Interrupted = 130,
 }
 
 impl ExitCode {
     /// All of them, in their order.
-    pub const ALL: [ExitCode; 11] = [
+    pub const ALL: [ExitCode; 12] = [
         ExitCode::Done,
         ExitCode::No,
         ExitCode::Usage,
@@ -42,6 +44,7 @@ impl ExitCode {
         ExitCode::Locked,
         ExitCode::Permission,
         ExitCode::Config,
+        ExitCode::Interrupted,
     ];
 
     /// What it says, for the manual.
@@ -59,6 +62,7 @@ impl ExitCode {
             ExitCode::Locked => "Another job holds the lock.",
             ExitCode::Permission => "Permission is missing.",
             ExitCode::Config => "The configuration is wrong.",
+            ExitCode::Interrupted => "A signal asked for the end.",
         }
     }
 
@@ -77,6 +81,7 @@ impl ExitCode {
             ExitCode::Locked => "locked",
             ExitCode::Permission => "permission",
             ExitCode::Config => "config",
+            ExitCode::Interrupted => "interrupted",
         }
     }
 }

@@ -28,22 +28,49 @@ pub(super) fn recovery_code(error: &recovery::Error) -> ExitCode {
         E::StillServing { .. }
         | E::OtherHost { .. }
         | E::OtherCa { .. }
+        | E::OtherCluster { .. }
         | E::Changed { .. }
         | E::Differs { .. } => ExitCode::Verification,
     }
 }
 
 /// What to do about the step that failed, and then about the rest.
-pub(super) fn step_hint(way: Way, source: &Error) -> String {
+pub(super) fn step_hint(way: Way, flags: &str, source: &Error) -> String {
     let then = match way {
         Way::Forward => {
             "Then go on with: hypercloud-etcd restore --resume; or return to the old data with: hypercloud-etcd restore --rollback"
         }
         Way::Back => "Then go on with: hypercloud-etcd restore --rollback",
     };
-    match source.hint() {
+    let hint = match source.hint() {
         Some(hint) if hint.contains("restore --r") => hint,
         Some(hint) => format!("{hint}\n{then}"),
         None => then.into(),
+    };
+    // whoever types it needs what this host needs
+    ["--resume", "--rollback"]
+        .iter()
+        .fold(hint, |hint, action| {
+            let command = format!("restore {action}");
+            hint.replace(&command, &format!("{command}{flags}"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_of_a_hint_name_what_this_host_needs() {
+        let source = Error::Interrupted;
+        let hint = step_hint(Way::Forward, " --config /srv/c.toml", &source);
+        for action in ["--resume", "--rollback"] {
+            assert!(
+                hint.contains(&format!("restore {action} --config /srv/c.toml")),
+                "{hint}"
+            );
+        }
+        let hint = step_hint(Way::Back, "", &source);
+        assert!(hint.ends_with("restore --rollback"), "{hint}");
     }
 }

@@ -1,13 +1,16 @@
 //! Looks at what there is: the backups, one of them, and whether they are as they should be.
 //! Changes nothing and takes no lock.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 
 use crate::catalog::{Catalog, Listing, Manifest, Memory, Selector, Summary};
 use crate::certificate;
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{Error, ExitCode};
 use crate::pki;
+use crate::recovery::{self, JournalFile};
 use crate::report::{Status, View};
 use crate::store::Directory;
 
@@ -39,11 +42,16 @@ pub fn find(config: &Config, selector: &Selector) -> Result<Manifest, Error> {
 }
 
 /// Whether the newest verified backup is fresh enough, and what else is wrong. What the memory holds
-/// is not read again.
+/// is not read again. `kubernetes` is where Kubernetes has its files on this host.
 ///
 /// # Errors
 /// Where the directory cannot be read.
-pub fn status(config: &Config, now: Timestamp, memory: &mut Memory) -> Result<Status, Error> {
+pub fn status(
+    config: &Config,
+    kubernetes: &Path,
+    now: Timestamp,
+    memory: &mut Memory,
+) -> Result<Status, Error> {
     let directory = Directory::open(&config.backup.dir)?;
     let listing = Catalog::of(&directory).present(memory)?;
     let uses_tls = config
@@ -73,6 +81,7 @@ pub fn status(config: &Config, now: Timestamp, memory: &mut Memory) -> Result<St
             found.map(move |certificate| (path.clone(), Ok(certificate)))
         });
     Ok(Status::of(&View {
+        unfinished: unfinished(kubernetes).map(|error| sentence(&error)),
         listing: &listing,
         schedule: &config.schedule,
         jitter: config.jitter,
@@ -81,4 +90,50 @@ pub fn status(config: &Config, now: Timestamp, memory: &mut Memory) -> Result<St
         certificates: certificates.chain(kept).collect(),
         now,
     }))
+}
+
+/// The restore in place that is not finished on this host, where there is one: the control plane may
+/// be stopped, and nobody may remember why.
+#[must_use]
+pub fn unfinished(kubernetes: &Path) -> Option<Error> {
+    match JournalFile::of(kubernetes).last() {
+        Err(error @ (recovery::Error::Unfinished { .. } | recovery::Error::Damaged { .. })) => {
+            Some(error.into())
+        }
+        // who may not look at it is not told of it
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// The error of a backup, which knows why etcd is not there where that is a restore's doing.
+#[must_use]
+pub fn explained(error: Error, kubernetes: &Path) -> Error {
+    if error.exit_code() != ExitCode::Unavailable {
+        return error;
+    }
+    match unfinished(kubernetes) {
+        Some(restore) => Error::Meanwhile {
+            error: Box::new(error),
+            restore: sentence(&restore),
+        },
+        None => error,
+    }
+}
+
+fn sentence(error: &Error) -> String {
+    let hint = error.hint().unwrap_or_default();
+    format!("{}. {hint}", error.in_a_line())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_without_a_restore_has_none_to_finish() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(unfinished(dir.path()).is_none());
+        let error = explained(Error::Members(Vec::new()), dir.path());
+        assert!(matches!(error, Error::Members(_)));
+    }
 }

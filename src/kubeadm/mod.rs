@@ -13,6 +13,7 @@ mod argument;
 mod container;
 mod etcd_pod;
 mod image;
+mod launch;
 mod pod;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use api_server::ApiServerPod;
 pub use container::Mounted;
 pub use etcd_pod::{EtcdPod, Peer};
 pub use image::{Image, NotAnImage, Version};
+pub use launch::Launch;
 
 /// A larger file is no manifest of a pod; the ones that kubeadm writes have 2 to 4 kB.
 pub const LARGEST: usize = 1 << 20;
@@ -69,20 +71,6 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
-}
-
-/// The command line of each container of a pod, program and arguments, as the kubelet starts it. What
-/// the kubelet would fill in, `$(NAME)`, is left as it is; a container without a command has none.
-///
-/// # Errors
-/// [`Error`], where it is not the manifest of a pod.
-pub fn commands(bytes: &[u8]) -> Result<Vec<Vec<String>>, Error> {
-    let pod = pod::read(bytes)?;
-    let containers = pod.spec.and_then(|spec| spec.containers);
-    let lines = containers.iter().flatten().map(container::words);
-    Ok(lines
-        .map(|words| words.map(str::to_owned).collect())
-        .collect())
 }
 
 fn listed(names: &[String]) -> String {

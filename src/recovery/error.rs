@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Way;
+use super::{Way, commands};
 use crate::datadir;
 
 /// Why a restore in place cannot begin or go on.
@@ -17,6 +17,8 @@ pub enum Error {
         id: String,
         /// In which direction it goes.
         way: Way,
+        /// What a command that goes on with it needs on this host.
+        flags: String,
     },
     /// There is none to go on with.
     #[error("there is no restore in place {}", path.display())]
@@ -31,6 +33,8 @@ pub enum Error {
         id: String,
         /// In which direction it went.
         way: Way,
+        /// What a command about it needs on this host.
+        flags: String,
     },
     /// The journal cannot be read or written.
     #[error("the journal {} cannot be used", path.display())]
@@ -83,6 +87,14 @@ pub enum Error {
         host: String,
         /// Where the backup's copy is.
         copies: PathBuf,
+    },
+    /// What runs on this host is another cluster than the backup's.
+    #[error("etcd runs here as cluster {now}, and the backup is of cluster {backup}")]
+    OtherCluster {
+        /// The one that runs.
+        now: String,
+        /// The backup's.
+        backup: String,
     },
     /// The members of the new cluster.
     #[error("the initial cluster cannot be used")]
@@ -144,24 +156,22 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Error::Unfinished { way: Way::Forward, .. } => {
-                "Go on with: hypercloud-etcd restore --resume; or return to the old data with: hypercloud-etcd restore --rollback".into()
-            }
-            Error::Unfinished { way: Way::Back, .. } => {
-                "Go on with: hypercloud-etcd restore --rollback".into()
+            Error::Unfinished { way: Way::Forward, flags, .. } => format!(
+                "Go on with: hypercloud-etcd restore --resume{flags}; or return to the old data with: hypercloud-etcd restore --rollback{flags}"
+            ),
+            Error::Unfinished { way: Way::Back, flags, .. } => {
+                format!("Go on with: hypercloud-etcd restore --rollback{flags}")
             }
             Error::NoJournal { .. } => {
                 "Name another Kubernetes directory with --kubernetes-dir, or begin one with: hypercloud-etcd restore SELECTOR --in-place".into()
             }
-            Error::Finished { way: Way::Forward, .. } => {
-                "To return to the data from before it: hypercloud-etcd restore --rollback".into()
-            }
+            Error::Finished { way: Way::Forward, flags, .. } => format!(
+                "To return to the data from before it: hypercloud-etcd restore --rollback{flags}"
+            ),
             Error::Finished { way: Way::Back, .. } => {
                 "See the backups with: hypercloud-etcd list".into()
             }
-            Error::NoOldData { .. } => {
-                "It was removed, or there was none. Restore another backup: hypercloud-etcd list".into()
-            }
+            Error::NoOldData { .. } => "It was removed, or there was none. Restore another backup: hypercloud-etcd list".into(),
             Error::Damaged { path, .. } => format!(
                 "See what is where with: cat {}; its fields `places` and `steps` say what was moved.",
                 path.display()
@@ -174,13 +184,17 @@ impl Error {
                 "Certificates and tokens in the data are of that CA. Put its files back first, they are in {}; or go on with --allow-other-cluster",
                 copies.display()
             ),
+            Error::OtherCluster { .. } => {
+                "Nothing on this host tells that the one came of the other. See which cluster a backup is of with: hypercloud-etcd show SELECTOR; if this is the host and the backup that you mean, go on with --allow-other-cluster".into()
+            }
             Error::Membership(error) => return error.hint(),
             Error::Apart { .. } => {
                 "Take the command of each host from: hypercloud-etcd restore SELECTOR --plan".into()
             }
-            Error::StillServing { .. } => {
-                "There would be two clusters, each with API servers. Stop them first, on each of their hosts: mv /etc/kubernetes/manifests /etc/kubernetes/manifests.stopped".into()
-            }
+            Error::StillServing { .. } => format!(
+                "There would be two clusters, each with API servers. Stop them first, on each of their hosts: {}",
+                commands::out_of_sight(None, &["kube-apiserver.yaml", "etcd.yaml"])
+            ),
             Error::InTheWay { path } => format!(
                 "See what it is, and move it elsewhere: mv {0} {0}.old",
                 path.display()
@@ -197,10 +211,12 @@ impl Error {
             Error::Differs { .. } => {
                 "Something writes to etcd that is not stopped, or it runs on other data. Return to the old data with: hypercloud-etcd restore --rollback".into()
             }
-            Error::Journal { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                "Run as root: it stops and starts what belongs to root.".into()
-            }
-            Error::Journal { .. } => return None,
+            Error::Journal { source, .. } => return journal_hint(source),
         })
     }
+}
+
+fn journal_hint(source: &io::Error) -> Option<String> {
+    let is_denied = source.kind() == io::ErrorKind::PermissionDenied;
+    is_denied.then(|| "Run as root: it stops and starts what belongs to root.".into())
 }

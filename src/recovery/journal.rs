@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DIRECTORY, Error, Places, Step, Way};
+use super::{DIRECTORY, Error, Places, Step, Way, commands};
 use crate::sha256::Sha256;
 
 /// The version of the journal's shape.
@@ -36,12 +36,21 @@ pub struct Journal {
     pub pods: Vec<Pod>,
     /// Whether there was a data directory before.
     pub had_data: bool,
-    /// Whether etcd ran when its manifest was taken away: then it is seen to end.
+    /// Whether etcd ran when its manifest was gone already: then it is seen to end.
     pub was_running: bool,
     /// What etcd has to answer.
     pub expected: Expected,
     /// What was done, oldest first.
     pub steps: Vec<Record>,
+    /// What people were told before it began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// The configuration's file, where it is not the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<PathBuf>,
+    /// The id of the restore before it, whose journal is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
     /// The version of the program that began it.
     pub tool_version: String,
 }
@@ -165,6 +174,9 @@ impl Journal {
             was_running: false,
             expected,
             steps: Vec::new(),
+            warnings: Vec::new(),
+            config: None,
+            previous: None,
             tool_version: env!("CARGO_PKG_VERSION").into(),
         }
     }
@@ -252,7 +264,15 @@ impl Journal {
         Error::Finished {
             id: self.id.clone(),
             way: self.way,
+            flags: self.flags(),
         }
+    }
+
+    /// The flags that a command has to be given on this host to find what it is about, each with a
+    /// space before it.
+    #[must_use]
+    pub fn flags(&self) -> String {
+        commands::flags(self.places.kubernetes(), self.config.as_deref())
     }
 
     /// Notes that a step begins.
@@ -316,13 +336,16 @@ impl JournalFile {
     /// # Errors
     /// [`Error::Journal`] and [`Error::Damaged`].
     pub fn read(&self) -> Result<Option<Journal>, Error> {
-        let path = self.path();
+        self.read_at(self.path())
+    }
+
+    fn read_at(&self, path: PathBuf) -> Result<Option<Journal>, Error> {
         let mut bytes = Vec::new();
         match crate::store::open_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file
                 .and_then(|file| file.take(LARGEST).read_to_end(&mut bytes))
-                .map_err(|source| self.failed(source))?,
+                .map_err(|source| failed(&path, source))?,
         };
         match self.parse(&bytes) {
             Ok(journal) => Ok(Some(journal)),
@@ -347,6 +370,9 @@ impl JournalFile {
         if !journal.pods.iter().all(is_plain) {
             return Err("it names manifests that are no files of the manifest directory".into());
         }
+        if journal.previous.iter().any(|id| id.contains('/')) {
+            return Err("it names a journal that is not beside it".into());
+        }
         Ok(journal)
     }
 
@@ -356,26 +382,13 @@ impl JournalFile {
     /// [`Error::Unfinished`] where it is not, else as [`JournalFile::read`].
     pub fn last(&self) -> Result<Option<Journal>, Error> {
         match self.read()? {
-            Some(Journal {
-                finished: false,
-                id,
-                way,
-                ..
-            }) => Err(Error::Unfinished { id, way }),
+            Some(journal) if !journal.finished => Err(Error::Unfinished {
+                flags: journal.flags(),
+                id: journal.id,
+                way: journal.way,
+            }),
             last => Ok(last),
         }
-    }
-
-    /// Keeps the journal of the last restore under another name, for one that begins.
-    ///
-    /// # Errors
-    /// Those of [`JournalFile::last`].
-    pub fn make_room(&self) -> Result<(), Error> {
-        if let Some(Journal { id, .. }) = self.last()? {
-            let kept = self.directory.join(format!("journal-{id}.json"));
-            fs::rename(self.path(), kept).map_err(|source| self.failed(source))?;
-        }
-        Ok(())
     }
 
     /// Replaces it, whole or not at all.
@@ -383,10 +396,15 @@ impl JournalFile {
     /// # Errors
     /// [`Error::Journal`]; the file is then as it was.
     pub fn write(&self, journal: &Journal) -> Result<(), Error> {
-        self.replace(journal).map_err(|source| self.failed(source))
+        self.put(&self.path(), journal)
     }
 
-    fn replace(&self, journal: &Journal) -> io::Result<()> {
+    fn put(&self, path: &Path, journal: &Journal) -> Result<(), Error> {
+        self.replace(path, journal)
+            .map_err(|source| failed(path, source))
+    }
+
+    fn replace(&self, path: &Path, journal: &Journal) -> io::Result<()> {
         let draft = self.directory.join(".journal.json.draft");
         let mut json = serde_json::to_vec_pretty(journal)?;
         json.push(b'\n');
@@ -395,17 +413,18 @@ impl JournalFile {
         let mut file = options.open(&draft)?;
         file.write_all(&json)?;
         file.sync_all()?;
-        fs::rename(&draft, self.path())?;
+        fs::rename(&draft, path)?;
         File::open(&self.directory)?.sync_all()
-    }
-
-    fn failed(&self, source: io::Error) -> Error {
-        Error::Journal {
-            path: self.path(),
-            source,
-        }
     }
 }
 
+fn failed(path: &Path, source: io::Error) -> Error {
+    Error::Journal {
+        path: path.into(),
+        source,
+    }
+}
+
+mod kept;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,8 @@
 //! ways, forward and back, follow from it alone. So whoever finds the journal after a crash knows
 //! what to do next. The steps themselves are done elsewhere; nothing here stops or starts anything.
 
+mod around;
+mod commands;
 mod error;
 mod journal;
 mod places;

@@ -1,11 +1,12 @@
 //! What a restore in place would do here, and what is left to people: reckoned from what this host
 //! and the snapshot say, and from nothing else.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Error, Expected, Goal, Journal, Options, Places, Pod, Step};
+use super::around::{after, before};
+use super::{Error, Expected, Goal, Journal, Options, Places, Pod, Step, commands};
 use crate::datadir::{Membership, PeerUrl};
 use crate::shell::quoted;
 use crate::snapshot::Member;
@@ -49,6 +50,9 @@ pub struct Source {
     pub keys: u64,
     /// The cluster that it was taken from, in hex, where that is known.
     pub cluster_id: Option<String>,
+    /// The fingerprint of the CA that is kept beside it, where one is.
+    #[serde(skip)]
+    pub ca: Option<String>,
     /// The members, as the snapshot itself records them.
     #[serde(skip)]
     pub members: Vec<Member>,
@@ -69,6 +73,8 @@ pub struct Wish {
     pub bump: u64,
     /// Why so far.
     pub bump_reason: String,
+    /// The configuration's file, where it is not the usual one.
+    pub config: Option<PathBuf>,
     /// The rest, which goes into the journal as it is.
     pub options: Options,
 }
@@ -111,6 +117,11 @@ pub struct Plan {
     pub left_out: Vec<Member>,
     /// Those of them that were found to serve the old data still.
     pub still_serving: Vec<String>,
+    /// The cluster that runs here, where nothing tells that it came of the backup's.
+    #[serde(skip)]
+    pub other_cluster: Option<String>,
+    #[serde(skip)]
+    config: Option<PathBuf>,
     /// What every host has to be told alike, and was not.
     #[serde(skip)]
     unshared: Vec<&'static str>,
@@ -153,11 +164,7 @@ impl Plan {
         let membership = membership(host, &initial_cluster, token)?;
         let member = membership.member(&host.name).map_err(Error::Membership)?;
         let size = membership.members().len();
-        let places = if host.is_mount_point {
-            Places::within(&host.kubernetes, &host.data_dir, id)
-        } else {
-            Places::beside(&host.kubernetes, &host.data_dir, id)
-        };
+        let places = host.places(id);
         let goal = Goal {
             file: source.file.clone(),
             sha256: source.sha256.clone(),
@@ -182,13 +189,20 @@ impl Plan {
             before: before(size, &left_out, &host.kubernetes),
             left_out,
             still_serving: Vec::new(),
+            other_cluster: None,
+            config: wish.config.clone(),
             hosts: hosts(
                 host,
                 &membership,
                 &command(host, &source, &goal, wish),
                 &goal,
             ),
-            after: after(&places, host.has_data, wish.bump),
+            after: after(
+                &places,
+                host.has_data,
+                (size, wish.bump),
+                wish.config.as_deref(),
+            ),
             bump_reason: wish.bump_reason.clone(),
             unshared: wish.unshared(),
             pods: host.pods.clone(),
@@ -204,8 +218,15 @@ impl Plan {
     /// Makes sure that the hosts of a cluster are told the same, and that there is no second cluster.
     ///
     /// # Errors
-    /// [`Error::Apart`] where each would find a token or a bump of its own; [`Error::StillServing`].
+    /// [`Error::Apart`] where each would find a token or a bump of its own; [`Error::StillServing`];
+    /// [`Error::OtherCluster`].
     pub fn require_ready(&self) -> Result<(), Error> {
+        if let (Some(now), Some(backup)) = (&self.other_cluster, &self.source.cluster_id)
+            && !self.goal.options.allow_other_cluster
+        {
+            let (now, backup) = (now.clone(), backup.clone());
+            return Err(Error::OtherCluster { now, backup });
+        }
         if !self.still_serving.is_empty() {
             return Err(Error::StillServing {
                 members: self.still_serving.join(" and "),
@@ -228,7 +249,19 @@ impl Plan {
         let mut journal = Journal::new(self.id.clone(), goal, places, self.expected.clone());
         journal.pods.clone_from(&self.pods);
         journal.had_data = self.has_data;
+        journal.warnings.clone_from(&self.warnings);
+        journal.config.clone_from(&self.config);
         journal
+    }
+}
+
+impl Host {
+    fn places(&self, id: &str) -> Places {
+        if self.is_mount_point {
+            Places::within(&self.kubernetes, &self.data_dir, id)
+        } else {
+            Places::beside(&self.kubernetes, &self.data_dir, id)
+        }
     }
 }
 
@@ -323,27 +356,6 @@ fn steps(places: &Places, host: &Host, expected: &Expected) -> Vec<Planned> {
         .collect()
 }
 
-fn before(size: usize, left_out: &[Member], kubernetes: &Path) -> Vec<String> {
-    let mut before = Vec::new();
-    let left_out: Vec<&str> = left_out.iter().map(|member| member.name.as_str()).collect();
-    if !left_out.is_empty() {
-        before.push(format!(
-            "Stop {} first: on each of these hosts move kube-apiserver.yaml and etcd.yaml out of {}. \
-             They would go on as a cluster of their own, with the old data.",
-            left_out.join(" and "),
-            kubernetes.join("manifests").display()
-        ));
-    }
-    if size > 1 {
-        before.push(format!(
-            "Run all of the commands below, one host right after the other. Each stops its own host's \
-             control plane, and brings it back when {} of the {size} restored members run.",
-            size / 2 + 1
-        ));
-    }
-    before
-}
-
 /// The command that does it. Several hosts are all told the same; where there is one, what it would
 /// find by itself is left to it.
 fn command(host: &Host, source: &Source, goal: &Goal, wish: &Wish) -> String {
@@ -353,10 +365,8 @@ fn command(host: &Host, source: &Source, goal: &Goal, wish: &Wish) -> String {
         _ => format!("--file {}", quoted(&goal.file.to_string_lossy())),
     };
     let mut words = vec![format!("hypercloud-etcd restore {what} --in-place")];
-    if host.kubernetes != Path::new("/etc/kubernetes") {
-        let kubernetes = quoted(&host.kubernetes.to_string_lossy());
-        words.push(format!("--kubernetes-dir {kubernetes}"));
-    }
+    let flags = commands::flags(&host.kubernetes, wish.config.as_deref());
+    words.extend((!flags.is_empty()).then(|| flags.trim_start().to_owned()));
     if !is_alone || wish.initial_cluster.is_some() {
         words.push(format!(
             "--initial-cluster {}",
@@ -402,42 +412,6 @@ fn hosts(host: &Host, membership: &Membership, restore: &str, goal: &Goal) -> Ve
         commands: vec![check.clone(), restore.to_owned()],
     });
     [here].into_iter().chain(elsewhere).collect()
-}
-
-impl Journal {
-    /// What is left to people once the restored data serves.
-    #[must_use]
-    pub fn after(&self) -> Vec<String> {
-        after(&self.places, self.had_data, self.goal.bump_revision)
-    }
-}
-
-fn after(places: &Places, had_data: bool, bump: u64) -> Vec<String> {
-    let mut after = vec![
-        "Restart the kubelet on every node, workers too: systemctl restart kubelet. Pods that the \
-         snapshot does not know would go on running."
-            .to_owned(),
-    ];
-    if bump == 0 {
-        after.push(
-            "Restart kube-proxy, the network plugin and every controller: without a bump their caches \
-             take old revisions for new ones."
-                .into(),
-        );
-    }
-    after.push(
-        "Look for what the snapshot does not know: nodes that joined later, and volumes, load \
-         balancers and certificates that were made later."
-            .into(),
-    );
-    if had_data {
-        after.push(format!(
-            "Where it was the wrong backup: hypercloud-etcd restore --rollback. When all is well, \
-             remove the old data: rm -r {}",
-            quoted(&places.aside.to_string_lossy())
-        ));
-    }
-    after
 }
 
 /// The host of a URL.

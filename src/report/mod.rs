@@ -27,6 +27,8 @@ const TOLD: usize = 3;
 /// What the answer is drawn from.
 #[derive(Debug)]
 pub struct View<'v> {
+    /// The restore in place that is not finished, and what to do about it.
+    pub unfinished: Option<String>,
     /// The backups.
     pub listing: &'v Listing<Summary>,
     /// When they are due.
@@ -169,7 +171,8 @@ impl Status {
         let decayed: Vec<&Summary> = backups.iter().filter(|b| b.decay().is_some()).collect();
         // a suspect backup is fresh, too; that it is suspect is told apart
         let fresh = backups.iter().find(|backup| backup.is_sound());
-        let mut problems: Vec<String> = hold.iter().map(Hold::sentence).collect();
+        let mut problems: Vec<String> = view.unfinished.clone().into_iter().collect();
+        problems.extend(hold.iter().map(Hold::sentence));
         problems.extend(freshness(view, fresh, due));
         problems.extend(decay(&decayed));
         problems.extend(newest.into_iter().flat_map(contradictions));

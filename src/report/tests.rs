@@ -12,6 +12,7 @@ fn status(backups: Vec<Manifest>, now: &str, stale_after: Option<Duration>) -> S
     };
     let schedule = Schedule::parse("0 * * * *", "UTC").unwrap();
     Status::of(&View {
+        unfinished: None,
         listing: &listing,
         schedule: &schedule,
         jitter: Duration::ZERO,

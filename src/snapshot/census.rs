@@ -82,6 +82,7 @@ pub(super) struct Census<'s> {
     spill: Option<(File, u64)>,
     entries: u32,
     superseded: Superseded,
+    nameless: bool,
 }
 
 #[derive(Default)]
@@ -95,6 +96,9 @@ struct Partition {
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) by_kind: BTreeMap<u32, Tally>,
+    /// Whether the key without a name lives. No client can write it or see it: a restore with a
+    /// revision bump leaves it, and it counts among the keys of its kind as it does in etcdutl.
+    pub(super) nameless: bool,
     pub(super) superseded: Superseded,
 }
 
@@ -149,6 +153,7 @@ impl<'s> Census<'s> {
             spill: None,
             entries: 0,
             superseded: Superseded::default(),
+            nameless: false,
         }
     }
 
@@ -171,6 +176,9 @@ impl<'s> Census<'s> {
             .entries
             .checked_add(1)
             .ok_or_else(|| io::Error::other("more than 2^32 entries"))?;
+        if key.is_empty() {
+            self.nameless = !is_deletion;
+        }
         // the high bits choose the partition, all bits the place within it
         let place = usize::from((record.key >> 58) as u8);
         self.partitions[place].recent.push(record);
@@ -222,6 +230,7 @@ impl<'s> Census<'s> {
     pub(super) fn finish(mut self) -> io::Result<Outcome> {
         let mut outcome = Outcome {
             by_kind: BTreeMap::new(),
+            nameless: self.nameless,
             superseded: std::mem::take(&mut self.superseded),
         };
         for partition in std::mem::take(&mut self.partitions) {
@@ -329,6 +338,22 @@ mod tests {
             }
         );
         assert!(outcome.superseded.contains(400_000) && !outcome.superseded.contains(400_001));
+    }
+
+    #[test]
+    fn the_key_without_a_name_counts_and_is_told_apart() {
+        let mut census = Census::new(&no_scratch);
+        census.add(b"key", 1, 0, false).unwrap();
+        for _ in 0..2 {
+            census.add(b"", 1, 0, false).unwrap();
+        }
+        let outcome = census.finish().unwrap();
+        assert_eq!((outcome.by_kind[&0].keys, outcome.nameless), (2, true));
+
+        let mut census = Census::new(&no_scratch);
+        census.add(b"", 1, 0, false).unwrap();
+        census.add(b"", 1, 0, true).unwrap();
+        assert!(!census.finish().unwrap().nameless);
     }
 
     #[test]

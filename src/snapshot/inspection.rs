@@ -19,6 +19,9 @@ const MAX_MEMBERS: usize = 1000;
 pub struct Inspection {
     /// What the database says.
     pub facts: Facts,
+    /// Living keys that etcd shows its clients: all but the nameless one that a restore with a
+    /// revision bump leaves behind.
+    pub served_keys: u64,
     /// What each bucket holds.
     pub(super) sums: Sums,
     superseded: Superseded,
@@ -233,6 +236,7 @@ impl<'s> Survey<'s> {
                 .collect(),
         };
         Ok(Inspection {
+            served_keys: facts.total_key.saturating_sub(u64::from(census.nameless)),
             facts,
             sums,
             superseded: census.superseded,

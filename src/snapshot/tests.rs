@@ -391,8 +391,11 @@ fn the_empty_entry_of_a_revision_bump_counts_as_a_key_like_in_etcdutl() {
     let mut buckets = database(&store.entries, 0);
     let key = buckets.get_mut(&b"key"[..]).unwrap();
     key.insert(revision((1_000_000_002, 0), false), Vec::new());
-    let facts = facts(&buckets).unwrap();
+    let (inspection, _, _) = inspect(&buckets).unwrap();
+    let facts = inspection.facts;
     assert_eq!((facts.revision, facts.total_key), (1_000_000_002, 3));
+    // and no client ever sees it
+    assert_eq!(inspection.served_keys, 2);
 }
 
 #[test]

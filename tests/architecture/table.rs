@@ -127,6 +127,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
             "src/snapshot/spool.rs",
             "src/datadir/",
             "src/error.rs",
+            "src/error/code.rs",
             "src/cli/",
         ],
     ),

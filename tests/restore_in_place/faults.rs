@@ -210,12 +210,39 @@ fn a_build_that_fails_stops_nothing() {
     let failed = node.restore(&["latest", "--in-place", "--yes"]);
     assert_ne!(failed.code, Some(0), "{failed}");
     assert!(failed.stderr.contains("read-only"), "{failed}");
+    assert!(failed.stderr.contains("nothing was changed"), "{failed}");
     drop(read_only);
     story.assert_returned("built nothing");
     node.restore(&["--resume"]).expect_code(64);
     node.restore(&["latest", "--in-place", "--yes"])
         .expect_success();
     story.assert_restored("afterwards");
+
+    // nor does it take away the way back from the restore before
+    let read_only = Pinned::read_only(node.data_dir.parent().unwrap());
+    node.restore(&["latest", "--in-place", "--yes"])
+        .expect_code(failed.code.unwrap());
+    drop(read_only);
+    node.restore(&["--rollback", "--yes"]).expect_success();
+    story.assert_returned("built nothing again");
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_in_the_middle_tells_how_it_goes_on() {
+    let Some(story) = Story::newest() else { return };
+    let node = &story.node;
+    node.kubelet.sleep();
+    let running = node.start_restore(&["latest", "--in-place", "--yes"]);
+    await_step(node, "stop");
+    let read_only = Pinned::read_only(&node.host.directory().join("hypercloud-etcd-restore"));
+    node.kubelet.wake();
+    let failed = running.output(DEADLINE).expect_code(74);
+    for said in ["journal.json", "restore --resume", "restore --rollback"] {
+        assert!(failed.stderr.contains(said), "{said}: {failed}");
+    }
+    drop(read_only);
+    node.restore(&["--resume"]).expect_success();
+    story.assert_restored("written again");
 }
 
 #[test]

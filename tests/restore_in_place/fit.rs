@@ -66,10 +66,19 @@ fn what_does_not_fit_is_refused_and_nothing_is_touched() {
     assert_refused(node, &ARGS, 78, "there is no");
     fs::write(&manifest, &right).unwrap();
 
-    let copy = node.manifests.join("etcd.yaml.bak");
-    fs::write(&copy, &right).unwrap();
-    assert_refused(node, &ARGS, 78, "etcd.yaml.bak");
-    fs::remove_file(copy).unwrap();
+    // the kubelet would run the copy, too, and go on doing so
+    for original in ["etcd.yaml", "kube-apiserver.yaml"] {
+        let copy = format!("{original}.bak");
+        let original = node.manifests.join(original);
+        fs::copy(&original, node.manifests.join(&copy)).unwrap();
+        let both = format!(
+            "{} and {}",
+            original.display(),
+            node.manifests.join(&copy).display()
+        );
+        assert_refused(node, &ARGS, 78, &both);
+        fs::remove_file(node.manifests.join(&copy)).unwrap();
+    }
 
     let ca = node.host.directory().join("pki/ca.crt");
     let right = fs::read(&ca).unwrap();
@@ -94,6 +103,30 @@ fn what_does_not_fit_is_refused_and_nothing_is_touched() {
     assert_eq!(node.keys(), story.lost);
     node.restore(&ARGS).expect_success();
     story.assert_restored("at last");
+}
+
+#[test]
+fn a_cluster_that_runs_here_and_is_not_known_to_be_the_one_of_the_backup_is_not_stopped() {
+    let Some(mut story) = Story::newest() else {
+        return;
+    };
+    story.node.restore(&ARGS).expect_success();
+    story.assert_restored("known");
+    story.go_on("another");
+    // a cluster of the same name, URLs and CA, of which nothing here knows where it came from
+    let journals = story.node.host.directory().join("hypercloud-etcd-restore");
+    fs::remove_file(journals.join("journal.json")).unwrap();
+    assert_refused(&story.node, &ARGS, 65, "etcd runs here as cluster");
+    assert_eq!(story.node.keys(), story.lost);
+    let meant = [&ARGS[..], &["--allow-other-cluster"]].concat();
+    let done = story.node.restore(&meant).expect_success();
+    assert!(
+        done.stderr.contains("WARNING   etcd runs here as"),
+        "{done}"
+    );
+    story.assert_restored("meant");
+    let told = story.node.journal().unwrap()["warnings"].to_string();
+    assert!(told.contains("etcd runs here as"), "{told}");
 }
 
 #[test]

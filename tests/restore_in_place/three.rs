@@ -5,31 +5,19 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{await_step, open_step};
+use super::{await_step, open_step, own_words};
 use crate::support::command::{DEADLINE, run};
 use crate::support::etcd::versions;
 use crate::support::node::Node;
 use crate::support::poll_until;
 use crate::support::readme::blocks;
 
-/// The words of the restore that a plan gives for a host, for `Node::restore`, which names the host's directory itself.
+/// The words of the restore that a plan gives for a host.
 fn words(plan: &Value, host: usize) -> Vec<String> {
     let commands = plan["hosts"][host]["commands"].as_array().unwrap();
-    let command = commands.last().unwrap().as_str().unwrap();
-    let mut words = command
-        .strip_prefix("hypercloud-etcd restore ")
-        .unwrap()
-        .split(' ');
-    let mut own = Vec::new();
-    while let Some(word) = words.next() {
-        if word == "--kubernetes-dir" {
-            words.next();
-        } else {
-            own.push(word.to_owned());
-        }
-    }
-    own.push("--yes".into());
-    own
+    let mut words = own_words(commands.last().unwrap().as_str().unwrap());
+    words.push("--yes".into());
+    words
 }
 
 fn node_named<'n>(nodes: &'n [Node], plan: &Value, host: usize) -> &'n Node {

@@ -122,7 +122,7 @@ impl Node {
         format!("https://127.0.0.1:{}", self.ports.peer)
     }
 
-    fn access(&self) -> Access {
+    pub(crate) fn access(&self) -> Access {
         let pki = &self.host.pki;
         let endpoint = format!("https://127.0.0.1:{}", self.ports.client);
         Access::to(endpoint, &pki.etcd_ca().cert, &pki.client)

@@ -4,33 +4,26 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::pods;
 use crate::certificate;
 use crate::datadir::Version;
 use crate::error::{Error, Refusal};
 use crate::etcd::{Endpoint, Settings};
-use crate::host::{command_line, is_mount_point, is_on_one_file_system};
+use crate::host::{is_mount_point, is_on_one_file_system};
 use crate::jobs::manifests;
 use crate::jobs::restore::Chosen;
-use crate::kubeadm::{self, EtcdPod, Mounted};
-use crate::recovery::{self, Host, Journal, Plan, Pod};
-use crate::sha256::Sha256;
+use crate::kubeadm::{EtcdPod, Mounted};
+use crate::recovery::{self, Host, Journal, Plan};
 use crate::snapshot::Facts;
 use crate::store::{self, Directory};
-
-/// What is stopped while the data is exchanged. etcd comes last.
-const PODS: [&str; 4] = [
-    "kube-apiserver.yaml",
-    "kube-controller-manager.yaml",
-    "kube-scheduler.yaml",
-    ETCD,
-];
-const ETCD: &str = "etcd.yaml";
 
 /// This host.
 pub(super) struct Found {
     pub(super) member: Host,
     /// The etcd that is to start from the data.
     pub(super) etcd: Option<Version>,
+    /// What people should know of it.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Reads the manifests.
@@ -41,10 +34,13 @@ pub(super) fn read(kubernetes: &Path) -> Result<Found, Error> {
         source,
     })?;
     let directory = kubernetes.join("manifests");
-    let path = manifests::etcd_path(&kubernetes);
-    let Some(pod) = manifests::etcd(&kubernetes)? else {
+    let pods = pods::scan(&directory)?;
+    let path = pods
+        .etcd
+        .unwrap_or_else(|| manifests::etcd_path(&kubernetes));
+    let Some(pod) = manifests::read(path.clone(), EtcdPod::parse)? else {
         return Err(unfit(
-            format!("there is no {}", path.display()),
+            format!("there is no manifest of etcd in {}", directory.display()),
             "Run this on a control-plane node whose etcd is a static pod, or name its files with --kubernetes-dir. For any other etcd, restore to a directory: hypercloud-etcd restore SELECTOR --data-dir DIR",
         ));
     };
@@ -55,7 +51,6 @@ pub(super) fn read(kubernetes: &Path) -> Result<Found, Error> {
     } else {
         data_dir.clone()
     };
-    require_one_etcd(&directory)?;
     let no_name = || missing(&path, "--name");
     let member = Host {
         name: pod.name.clone().ok_or_else(no_name)?,
@@ -64,13 +59,14 @@ pub(super) fn read(kubernetes: &Path) -> Result<Found, Error> {
         is_mount_point,
         has_data: live.symlink_metadata().is_ok(),
         data_dir,
-        pods: pods(&directory)?,
+        pods: pods.stopped,
         kubernetes,
     };
     let etcd = pod.image.version();
     Ok(Found {
         member,
         etcd: etcd.and_then(|version| Version::parse(&version.to_string())),
+        warnings: pods.warnings,
     })
 }
 
@@ -126,51 +122,6 @@ fn endpoint(pod: &EtcdPod, manifest: &Path) -> Result<String, Error> {
     found
         .map(ToString::to_string)
         .ok_or_else(|| missing(manifest, "--listen-client-urls"))
-}
-
-fn pods(directory: &Path) -> Result<Vec<Pod>, Error> {
-    let mut pods = Vec::new();
-    for name in PODS {
-        let Some(commands) = manifests::read(directory.join(name), kubeadm::commands)? else {
-            continue;
-        };
-        pods.push(Pod {
-            file: name.into(),
-            // what the kubelet fills in cannot be told from here
-            commands: commands
-                .iter()
-                .filter(|words| !words.is_empty() && !words.iter().any(|word| word.contains("$(")))
-                .map(|words| Sha256::of(&command_line(words)))
-                .collect(),
-            etcd: name == ETCD,
-        });
-    }
-    Ok(pods)
-}
-
-/// The kubelet runs whatever lies in its directory, a copy that somebody kept there, too.
-fn require_one_etcd(directory: &Path) -> Result<(), Error> {
-    let failed = |source| Error::Read {
-        path: directory.into(),
-        source,
-    };
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        if name == ETCD || name.as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let path = directory.join(name);
-        if let Ok(Some(_)) = manifests::read(path.clone(), EtcdPod::parse) {
-            return Err(unfit(
-                format!(
-                    "{} is a manifest of etcd, too, and the kubelet runs both",
-                    path.display()
-                ),
-                "Move the copy out of that directory.",
-            ));
-        }
-    }
-    Ok(())
 }
 
 impl Found {
@@ -265,7 +216,7 @@ fn missing(manifest: &Path, flag: &str) -> Error {
     )
 }
 
-fn unfit(why: String, hint: &str) -> Error {
+pub(super) fn unfit(why: String, hint: &str) -> Error {
     recovery::Error::Unfit {
         why,
         hint: hint.into(),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::catalog::Manifest;
 use crate::config::Config;
 use crate::etcd::{Client, Endpoint, MemberStatus, Settings};
-use crate::recovery::Plan;
+use crate::recovery::{JournalFile, Plan};
 
 /// How long one of them may take: those that are to be replaced often do not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -19,10 +20,14 @@ pub async fn look(config: &Config, plan: &mut Plan) {
     if let (Some(own), Some(backup)) = (own, &plan.source.cluster_id) {
         let now = format!("{:x}", own.cluster_id);
         if now != *backup {
+            let (why, is_known) = match succession(config, plan, &now) {
+                Some(why) => (why, true),
+                None => ("nothing here tells that the one came of the other", false),
+            };
             plan.warnings.push(format!(
-                "etcd runs here as cluster {now}, and the backup is of cluster {backup}: it was restored since then, or \
-                 the backup is another cluster's"
+                "etcd runs here as cluster {now}, and the backup is of cluster {backup}: {why}"
             ));
+            plan.other_cluster = (!is_known).then_some(now);
         }
     }
     for member in plan.left_out.clone() {
@@ -33,6 +38,23 @@ pub async fn look(config: &Config, plan: &mut Plan) {
             }
         }
     }
+}
+
+/// How it is known that the cluster that runs here came of the one that was backed up.
+fn succession(config: &Config, plan: &Plan, now: &str) -> Option<&'static str> {
+    let made = JournalFile::of(plan.places.kubernetes()).clusters();
+    if made.contains(now) {
+        return Some("it was restored on this host since then");
+    }
+    let ca = plan.source.ca.as_ref()?;
+    let backups = crate::jobs::look::manifests(config).ok()?.backups;
+    let is_of_one_ca = |backup: &Manifest| {
+        let copies = backup.pki.as_ref();
+        copies.is_some_and(|copies| copies.fingerprint.to_string() == *ca)
+    };
+    let mut own = backups.iter().filter(|it| it.source.cluster_id == now);
+    own.any(is_of_one_ca)
+        .then_some("backups of both were made under the same CA")
 }
 
 async fn status(settings: &Settings, url: &str) -> Option<MemberStatus> {

@@ -4,11 +4,14 @@
 //! Every step is in the journal before it is begun. What is interrupted at any instant is gone on
 //! with, or undone, by the next call. Data that an etcd has run on is never removed.
 
+mod course;
 mod host;
 mod look;
 mod perform;
+mod pods;
 mod wait;
 
+use course::go;
 pub use look::look;
 
 use std::fs::{self, DirBuilder};
@@ -20,7 +23,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::restore::{self, Ahead, Changes, Chosen, Pick};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::datadir::Layout;
 use crate::error::Error;
 use crate::recovery::{self, Journal, JournalFile, Options, Plan, Source, Step, Way, Wish};
@@ -51,6 +54,17 @@ pub struct Run<'r> {
     pub wait: Duration,
     /// Told of every step.
     pub progress: &'r dyn Fn(&Progress),
+    /// Whether somebody wants it to stop as soon as it can be gone on with or undone.
+    pub interrupted: &'r dyn Fn() -> bool,
+}
+
+impl Run<'_> {
+    fn require_undisturbed(&self) -> Result<(), Error> {
+        if (self.interrupted)() {
+            return Err(Error::Interrupted);
+        }
+        Ok(())
+    }
 }
 
 /// How far it is.
@@ -74,7 +88,8 @@ pub enum Progress {
 /// [`Error`], where the snapshot is not to be restored, or not to this host.
 pub fn plan(config: &Config, request: &Request, run: &Run<'_>) -> Result<Plan, Error> {
     let now = (run.clock)();
-    JournalFile::of(&request.kubernetes_dir).last()?;
+    let file = JournalFile::of(&request.kubernetes_dir);
+    file.last()?;
     let host = host::read(&request.kubernetes_dir)?;
     let chosen = Chosen::find(Some(config), &request.pick, &restoring(run, &told(run)))?;
     if !request.pick.allow_other_cluster {
@@ -82,7 +97,7 @@ pub fn plan(config: &Config, request: &Request, run: &Run<'_>) -> Result<Plan, E
     }
     let ahead = request.ahead.unwrap_or(Ahead::Auto);
     let bump = chosen.bump(ahead, now)?;
-    let id = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let id = file.free_id(now);
     let wish = Wish {
         initial_cluster: request.initial_cluster.clone(),
         token: request.token.clone(),
@@ -90,6 +105,7 @@ pub fn plan(config: &Config, request: &Request, run: &Run<'_>) -> Result<Plan, E
         bump_is_given: ahead != Ahead::Auto,
         bump: bump.as_ref().map_or(0, |bump| bump.by),
         bump_reason: bump.map_or_else(|| "not at all, as asked for".into(), |bump| bump.reason),
+        config: unusual(&config.path),
         options: Options {
             clear_alarms: request.changes.clear_alarms,
             compact: request.changes.layout == Layout::Compact,
@@ -106,14 +122,23 @@ pub fn plan(config: &Config, request: &Request, run: &Run<'_>) -> Result<Plan, E
         sha256: chosen.verified().file_sha256().to_string(),
         size: facts.total_size,
         revision: facts.revision.max(facts.compact_revision),
-        keys: facts.total_key,
+        // what etcd can be asked for
+        keys: chosen.verified().inspection().served_keys,
         cluster_id: chosen.manifest().map(|it| it.source.cluster_id.clone()),
+        ca: ca(&chosen),
         members: facts.members.clone(),
     };
     let mut plan = Plan::of(&host.member, source, &wish, &id)?;
+    plan.warnings.extend(host.warnings.iter().cloned());
     plan.warnings.extend(chosen.warnings());
     host.require_fit(&plan, facts)?;
     Ok(plan)
+}
+
+/// The CA of the cluster that was backed up, by its fingerprint.
+fn ca(chosen: &Chosen) -> Option<String> {
+    let copies = chosen.manifest().and_then(|manifest| manifest.pki.as_ref());
+    copies.map(|copies| copies.fingerprint.to_string())
 }
 
 /// What proving and building are told.
@@ -141,7 +166,7 @@ pub async fn begin(config: &Config, plan: &Plan, run: &Run<'_>) -> Result<Journa
     let mut journal = plan.journal();
     file.last()?;
     host::require_room(&journal)?;
-    file.make_room()?;
+    journal.previous = file.keep_last()?;
     make_private(&journal.places.parked)?;
     file.write(&journal)?;
     go(config, &file, &mut journal, run).await?;
@@ -170,8 +195,18 @@ pub async fn rollback(config: &Config, kubernetes: &Path, run: &Run<'_>) -> Resu
     let (file, _locks, mut journal) = take_up(config, kubernetes, run)?;
     journal.turn_back(journal.places.aside.symlink_metadata().is_ok())?;
     journal.stop_again();
-    file.write(&journal)?;
     go(config, &file, &mut journal, run).await?;
+    Ok(journal)
+}
+
+/// What a [`rollback`] would undo.
+///
+/// # Errors
+/// [`recovery::Error`], where there is nothing to return to.
+pub fn to_undo(kubernetes: &Path) -> Result<Journal, Error> {
+    let journal = journal(kubernetes)?;
+    let is_aside = journal.places.aside.symlink_metadata().is_ok();
+    journal.clone().turn_back(is_aside)?;
     Ok(journal)
 }
 
@@ -179,7 +214,7 @@ pub async fn rollback(config: &Config, kubernetes: &Path, run: &Run<'_>) -> Resu
 ///
 /// # Errors
 /// [`recovery::Error`].
-pub fn journal(kubernetes: &Path) -> Result<Journal, Error> {
+fn journal(kubernetes: &Path) -> Result<Journal, Error> {
     let file = JournalFile::of(kubernetes);
     let path = file.path();
     Ok(file.read()?.ok_or(recovery::Error::NoJournal { path })?)
@@ -196,55 +231,6 @@ fn take_up(
     let locks = Locks::take(config, &file, (run.clock)())?;
     let journal = journal(kubernetes)?;
     Ok((file, locks, journal))
-}
-
-/// Does the steps that are to be done, each in the journal before and after.
-async fn go(
-    config: &Config,
-    file: &JournalFile,
-    journal: &mut Journal,
-    run: &Run<'_>,
-) -> Result<(), Error> {
-    for step in journal.to_do() {
-        let began = (run.clock)();
-        journal.begin(step, began);
-        file.write(journal)?;
-        (run.progress)(&Progress::Begun(step));
-        let done = perform::perform(config, journal, step, run).await;
-        let ended = (run.clock)();
-        if let Err(error) = done {
-            return Err(stopped(file, journal, (step, ended), error)?);
-        }
-        journal.end(ended, Ok(()));
-        file.write(journal)?;
-        let took = Duration::try_from(ended.duration_since(began)).unwrap_or_default();
-        (run.progress)(&Progress::Done(step, took));
-    }
-    journal.finished = true;
-    Ok(file.write(journal)?)
-}
-
-/// What becomes of a restore whose step has failed: one that has stopped nothing yet is over.
-fn stopped(
-    file: &JournalFile,
-    journal: &mut Journal,
-    (step, now): (Step, Timestamp),
-    error: Error,
-) -> Result<Error, Error> {
-    let way = journal.way;
-    journal.end(now, Err(error.in_a_line()));
-    let is_over = step == Step::Build && perform::discard(journal).is_ok();
-    if is_over {
-        journal.turn_back(true)?;
-        journal.finished = true;
-    }
-    file.write(journal)?;
-    Ok(if is_over {
-        error
-    } else {
-        let source = Box::new(error);
-        Error::Step { step, way, source }
-    })
 }
 
 /// While a restore is under way, nobody else restores, and no backup is made or removed.
@@ -268,6 +254,12 @@ impl Locks {
             _backups: backups,
         })
     }
+}
+
+/// The configuration's file, by a path that is the same from everywhere, where it is not the usual one.
+fn unusual(config: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(config).unwrap_or_else(|_| config.into());
+    (path != Path::new(config::PATH)).then_some(path)
 }
 
 fn make_private(path: &Path) -> Result<(), Error> {

@@ -20,7 +20,11 @@ pub(super) async fn perform(
 ) -> Result<(), Error> {
     let places = &journal.places;
     match step {
-        Step::Build => build(config, journal, run),
+        Step::Build => {
+            build(config, journal, run)?;
+            // nothing has been stopped yet
+            run.require_undisturbed()
+        }
         Step::Park => park(journal),
         Step::Stop => wait::until_stopped(journal, run).await,
         Step::SetAside => {
@@ -41,11 +45,15 @@ pub(super) async fn perform(
         Step::StartEtcd => give_back(journal, |pod| pod.etcd),
         Step::AwaitEtcd => match wait::until_etcd_answers(config, journal, run).await {
             // the old data is in place, whether it serves or not: that is all that was asked for
-            Err(error) if !is_forward(journal) => {
+            Err(error) if is_borne(journal, &error) => {
                 let error = error.in_a_line();
                 (run.progress)(&Progress::Warning(format!(
                     "the old data is back in place, and etcd does not answer with it: {error}"
                 )));
+                Ok(())
+            }
+            Ok(()) if is_forward(journal) => {
+                wait::tell_alarms(config, journal, run).await;
                 Ok(())
             }
             answered => answered,
@@ -53,7 +61,7 @@ pub(super) async fn perform(
         Step::StartControlPlane => {
             give_back(journal, |pod| !pod.etcd)?;
             match wait::until_running(journal, run).await {
-                Err(error) if !is_forward(journal) => {
+                Err(error) if is_borne(journal, &error) => {
                     (run.progress)(&Progress::Warning(error.in_a_line()));
                     Ok(())
                 }
@@ -62,6 +70,11 @@ pub(super) async fn perform(
         }
         Step::Discard => discard(journal),
     }
+}
+
+/// On the way back, what does not come up is told and stops nothing.
+fn is_borne(journal: &Journal, error: &Error) -> bool {
+    !is_forward(journal) && !matches!(error, Error::Interrupted)
 }
 
 /// The new data, from nothing: what an interrupted build has left is not looked at.
@@ -116,13 +129,14 @@ pub(super) fn recipe(journal: &Journal, ownership: Option<Ownership>) -> Result<
 
 /// The manifests out of the kubelet's sight, etcd's last.
 fn park(journal: &mut Journal) -> Result<(), Error> {
-    let is_running = !open_below(&journal.places.live)?.is_empty();
     let (from, to) = (&journal.places.manifests, &journal.places.parked);
     let mut moved = false;
     for pod in in_order(&journal.pods, false) {
         moved |= settle(&from.join(&pod.file), &to.join(&pod.file))?;
     }
-    // an interrupted try has seen it run already
+    // seen now, it can only be seen to end: what ran before the manifest went may be about to crash,
+    // and to be started once more. An interrupted try has seen it run already
+    let is_running = !open_below(&journal.places.live)?.is_empty();
     journal.was_running = is_running || (journal.was_running && !moved);
     Ok(())
 }

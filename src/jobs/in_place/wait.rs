@@ -1,4 +1,9 @@
 //! Waiting for what others do: the kubelet, etcd, the other hosts. Always with a deadline.
+//!
+//! That a pod is gone is told by `/proc` and by the lock on the database, and no container runtime is
+//! asked. `/proc` shows every process of every container, whichever runtime started it; a runtime that
+//! calls a container gone while a process of it still holds the data would be the weaker witness, and
+//! one that does not answer none at all.
 
 use std::time::Duration;
 
@@ -8,7 +13,7 @@ use super::{Progress, Run, is_forward};
 use crate::config::Config;
 use crate::datadir;
 use crate::error::Error;
-use crate::etcd::{self, Client, Endpoint, Settings};
+use crate::etcd::{self, Alarm, Client, Endpoint, Settings};
 use crate::host::{self, Process, open_below, running};
 use crate::recovery::{self, Expected, Journal, Pod};
 use crate::sha256::Sha256;
@@ -17,26 +22,28 @@ use crate::sha256::Sha256;
 const POLL: Duration = Duration::from_millis(200);
 /// How long one try to reach etcd takes at most: there is another after it.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long nothing may be seen to run before an etcd counts as stopped that was never seen to run:
-/// one that crashes again and again may be started once more by a kubelet that looks at its
+/// How long nothing may be seen to run before an etcd counts as stopped that was not seen to end: one
+/// that crashes again and again may be started once more by a kubelet that looks at its
 /// manifests every 20 seconds.
 const QUIET: Duration = Duration::from_secs(25);
 
 /// Waits until no process has the data open, and none of the pods' commands runs.
 pub(super) async fn until_stopped(journal: &Journal, run: &Run<'_>) -> Result<(), Error> {
     let began = Instant::now();
-    let mut quiet_since = None;
+    let mut quiet = Quiet {
+        is_seen: journal.was_running,
+        since: None,
+    };
     loop {
+        run.require_undisturbed()?;
         let left = left(journal)?;
+        if quiet.is_certain(left.is_empty(), Instant::now()) {
+            return Ok(());
+        }
         if left.is_empty() {
-            let since = *quiet_since.get_or_insert_with(Instant::now);
-            if journal.was_running || since.elapsed() >= QUIET {
-                return Ok(());
-            }
             let waiting = "whether the kubelet starts etcd once more".to_owned();
             (run.progress)(&Progress::Waiting(waiting));
         } else {
-            quiet_since = None;
             let names: Vec<String> = left.iter().map(Process::to_string).collect();
             let processes = names.join(", ");
             if began.elapsed() >= run.wait {
@@ -46,6 +53,26 @@ pub(super) async fn until_stopped(journal: &Journal, run: &Run<'_>) -> Result<()
             (run.progress)(&Progress::Waiting(format!("the end of {processes}")));
         }
         sleep(POLL).await;
+    }
+}
+
+/// Whether all that ran has ended for good.
+struct Quiet {
+    /// Something was seen to run after its manifest was gone.
+    is_seen: bool,
+    /// Since when nothing runs.
+    since: Option<Instant>,
+}
+
+impl Quiet {
+    fn is_certain(&mut self, is_quiet: bool, now: Instant) -> bool {
+        if !is_quiet {
+            self.is_seen = true;
+            self.since = None;
+            return false;
+        }
+        let since = *self.since.get_or_insert(now);
+        self.is_seen || now.duration_since(since) >= QUIET
     }
 }
 
@@ -74,6 +101,7 @@ pub(super) async fn until_running(journal: &Journal, run: &Run<'_>) -> Result<()
     let deadline = Instant::now() + run.wait;
     for pod in journal.pods.iter().filter(|pod| !pod.etcd) {
         while !pod.commands.is_empty() && runs(pod)?.is_empty() {
+            run.require_undisturbed()?;
             if Instant::now() >= deadline {
                 let (pod, after) = (pod.file.clone(), run.wait);
                 return Err(host::Error::NotStarted { pod, after }.into());
@@ -92,15 +120,11 @@ pub(super) async fn until_etcd_answers(
     journal: &Journal,
     run: &Run<'_>,
 ) -> Result<(), Error> {
-    let endpoint = Endpoint::parse(&journal.expected.endpoint)?;
-    let settings = Settings {
-        endpoints: vec![endpoint.clone()],
-        connect_timeout: config.etcd.connect_timeout.min(PATIENCE),
-        ..config.etcd.clone()
-    };
+    let (settings, endpoint) = member(config, journal)?;
     let expected = is_forward(journal).then_some(&journal.expected);
     let deadline = Instant::now() + run.wait;
     loop {
+        run.require_undisturbed()?;
         let why = match ask(&settings, &endpoint, expected).await {
             Ok(None) => return Ok(()),
             Ok(Some(why)) => why,
@@ -119,6 +143,48 @@ pub(super) async fn until_etcd_answers(
         (run.progress)(&Progress::Waiting(waiting_for(journal, &why)?));
         sleep(POLL).await;
     }
+}
+
+/// How this host's member is asked, again and again.
+fn member(config: &Config, journal: &Journal) -> Result<(Settings, Endpoint), Error> {
+    let endpoint = Endpoint::parse(&journal.expected.endpoint)?;
+    let settings = Settings {
+        endpoints: vec![endpoint.clone()],
+        connect_timeout: config.etcd.connect_timeout.min(PATIENCE),
+        ..config.etcd.clone()
+    };
+    Ok((settings, endpoint))
+}
+
+/// Tells of the alarms that have come back with the data: etcd serves, and refuses to write.
+pub(super) async fn tell_alarms(config: &Config, journal: &Journal, run: &Run<'_>) {
+    let warn = |text: String| (run.progress)(&Progress::Warning(text));
+    match alarms(config, journal).await {
+        Ok(alarms) if alarms.is_empty() => {}
+        Ok(alarms) => {
+            let kinds = alarms.iter().map(|alarm| format!("{:?}", alarm.kind));
+            let kinds: Vec<String> = kinds.collect();
+            warn(format!(
+                "the alarm {} was in the backup and goes on: until it is ended, etcd may refuse to write. End it with: \
+                 etcdctl alarm disarm; the next restore leaves it behind with --clear-alarms",
+                kinds.join(" and ")
+            ));
+        }
+        // auth is on, and this certificate may not see them
+        Err(Error::Etcd(error @ etcd::Error::Denied { .. })) => {
+            tracing::warn!("nobody looked for alarms: {error}");
+        }
+        Err(error) => warn(format!(
+            "nobody knows whether an alarm came back with the data: {}",
+            error.in_a_line()
+        )),
+    }
+}
+
+async fn alarms(config: &Config, journal: &Journal) -> Result<Vec<Alarm>, Error> {
+    let (settings, endpoint) = member(config, journal)?;
+    let mut client = Client::connect(&settings, &endpoint).await?;
+    Ok(client.alarms().await?)
 }
 
 /// An etcd that runs and does not serve yet waits for the others.
@@ -181,4 +247,29 @@ async fn ask(
         revision: expected.revision,
     }
     .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_seen_to_end_has_to_be_quiet_for_a_while() {
+        let begin = Instant::now();
+        let mut unseen = Quiet {
+            is_seen: false,
+            since: None,
+        };
+        assert!(!unseen.is_certain(true, begin));
+        assert!(!unseen.is_certain(true, begin + QUIET / 2));
+        assert!(unseen.is_certain(true, begin + QUIET));
+
+        let mut seen = Quiet {
+            is_seen: false,
+            since: None,
+        };
+        assert!(!seen.is_certain(true, begin));
+        assert!(!seen.is_certain(false, begin + QUIET));
+        assert!(seen.is_certain(true, begin + QUIET));
+    }
 }

@@ -6,9 +6,12 @@ mod host;
 mod pki;
 mod sandbox;
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::look;
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::etcd::{Endpoint, Survey};
@@ -86,10 +89,12 @@ impl Check {
     }
 }
 
-/// What this host's files and disk say; reaches no network.
+/// What this host's files and disk say, those of Kubernetes included; reaches no network.
 #[must_use]
-pub fn offline(config: &Config, now: Timestamp) -> Vec<Check> {
+pub fn offline(config: &Config, kubernetes: &Path, now: Timestamp) -> Vec<Check> {
     let mut checks = vec![host::schedule(config, now)];
+    let unfinished = look::unfinished(kubernetes);
+    checks.extend(unfinished.map(|error| Check::of_error("restore in place", &error)));
     checks.extend(
         config
             .warnings
@@ -119,8 +124,8 @@ pub fn offline(config: &Config, now: Timestamp) -> Vec<Check> {
 }
 
 /// The same, and each member of etcd.
-pub async fn online(config: &Config, now: Timestamp) -> Vec<Check> {
-    let mut checks = offline(config, now);
+pub async fn online(config: &Config, kubernetes: &Path, now: Timestamp) -> Vec<Check> {
+    let mut checks = offline(config, kubernetes, now);
     let survey = Box::pin(Survey::take(&config.etcd)).await;
     if survey.cluster_ids().len() > 1 {
         checks.push(Check::of_error(

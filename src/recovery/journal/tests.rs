@@ -169,22 +169,83 @@ fn nobody_is_returned_to_data_that_is_gone() {
     }
 }
 
+/// A restore of another time, after that one.
+fn next_to(journal: &Journal, file: &JournalFile, previous: Option<String>) -> Journal {
+    let id = file.free_id(time(0));
+    let places = Places::beside(journal.places.kubernetes(), Path::new("/var/lib/etcd"), &id);
+    Journal {
+        id,
+        previous,
+        ..journal_of(places)
+    }
+}
+
 #[test]
 fn an_unfinished_restore_keeps_others_from_beginning_and_a_finished_one_is_kept() {
-    let (dir, file, mut journal) = host();
-    file.make_room().unwrap();
+    let (_dir, file, mut journal) = host();
+    assert_eq!(file.keep_last().unwrap(), None);
     file.write(&journal).unwrap();
-    let refused = file.make_room().unwrap_err();
+    let refused = file.keep_last().unwrap_err();
     assert!(refused.hint().unwrap().contains("--resume"), "{refused}");
     journal.finished = true;
     file.write(&journal).unwrap();
-    file.make_room().unwrap();
-    assert_eq!(file.read().unwrap(), None);
-    let kept = dir
-        .path()
-        .join(DIRECTORY)
-        .join(format!("journal-{ID}.json"));
-    assert!(kept.exists());
+    assert_eq!(file.keep_last().unwrap().as_deref(), Some(ID));
+    // a crash before the next one is written leaves the way back from this one
+    assert_eq!(file.read().unwrap(), Some(journal.clone()));
+    let next = next_to(&journal, &file, Some(ID.into()));
+    file.write(&next).unwrap();
+    assert_eq!(file.read_at(file.kept(ID)).unwrap(), Some(journal));
+}
+
+#[test]
+fn a_restore_that_changed_nothing_leaves_the_way_back_from_the_one_before() {
+    let (_dir, file, mut journal) = host();
+    journal.finished = true;
+    file.write(&journal).unwrap();
+    let previous = file.keep_last().unwrap();
+    let mut next = next_to(&journal, &file, previous);
+    file.write(&next).unwrap();
+    next.turn_back(true).unwrap();
+    next.finished = true;
+    assert!(file.reinstate(&next).unwrap());
+    assert_eq!(file.read().unwrap(), Some(journal.clone()));
+    assert_eq!(file.read_at(file.kept(&next.id)).unwrap(), Some(next));
+    // the first of a host has none before it
+    assert!(!file.reinstate(&journal).unwrap());
+}
+
+#[test]
+fn no_two_restores_have_one_id() {
+    let (_dir, file, journal) = host();
+    let first = Journal {
+        finished: true,
+        ..next_to(&journal, &file, None)
+    };
+    file.write(&first).unwrap();
+    let second = Journal {
+        finished: true,
+        ..next_to(&first, &file, file.keep_last().unwrap())
+    };
+    assert_ne!(second.id, first.id);
+    file.write(&second).unwrap();
+    file.keep_last().unwrap();
+    let third = file.free_id(time(0));
+    assert!(third != first.id && third != second.id, "{third}");
+}
+
+#[test]
+fn the_clusters_that_were_made_here_are_known() {
+    let (_dir, file, mut journal) = host();
+    assert!(file.clusters().is_empty());
+    journal.finished = true;
+    file.write(&journal).unwrap();
+    let mut next = next_to(&journal, &file, file.keep_last().unwrap());
+    next.expected.cluster_id = "2f".into();
+    file.write(&next).unwrap();
+    let mut broken = File::create(file.kept("broken")).unwrap();
+    broken.write_all(b"{").unwrap();
+    let known: Vec<String> = file.clusters().into_iter().collect();
+    assert_eq!(known, ["1f", "2f"]);
 }
 
 #[test]
@@ -201,6 +262,7 @@ fn a_journal_that_leads_elsewhere_is_not_believed() {
         (r#""file":"etcd.yaml""#, r#""file":"../etcd.yaml""#),
         (r#""file":"etcd.yaml""#, r#""file":".etcd.yaml""#),
         (r#""way":"forward""#, r#""way":"up""#),
+        (r#""toolVersion""#, r#""previous":"../1","toolVersion""#),
     ] {
         let changed = text.replace(from, to);
         assert_ne!(changed, text, "{from}");
@@ -214,6 +276,6 @@ fn a_journal_that_leads_elsewhere_is_not_believed() {
     for broken in ["", "{", "[]", "{\"format\": 1}"] {
         put(&file, broken);
         assert!(file.read().is_err(), "{broken}");
-        assert!(file.make_room().is_err(), "{broken}");
+        assert!(file.keep_last().is_err(), "{broken}");
     }
 }

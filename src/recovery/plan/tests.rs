@@ -1,4 +1,6 @@
 use super::*;
+use crate::recovery::Way;
+use std::path::Path;
 
 const ID: &str = "20261122T060000Z";
 
@@ -40,6 +42,7 @@ fn source(members: &[(&str, bool)]) -> Source {
         revision: 152,
         keys: 100,
         cluster_id: None,
+        ca: None,
         members: members.iter().map(member).collect(),
     }
 }
@@ -52,6 +55,7 @@ fn wish() -> Wish {
         bump_is_given: false,
         bump: 1_000_000_000,
         bump_reason: "1,000,000,000, the least that is used".into(),
+        config: None,
         options: Options::default(),
     }
 }
@@ -119,6 +123,82 @@ fn three_nodes_are_told_the_same_by_the_snapshot_itself() {
     };
     let plan = Plan::of(&host("m1"), source(&TRIO), &told, ID).unwrap();
     assert!(plan.require_ready().is_ok());
+    // none of them answers with old data while another answers with new
+    let stop = "mv /etc/kubernetes/manifests/kube-apiserver.yaml /etc/kubernetes";
+    let start = "mv /etc/kubernetes/kube-apiserver.yaml /etc/kubernetes/manifests";
+    assert!(plan.before[0].contains(stop), "{:?}", plan.before);
+    assert!(plan.after[0].contains(start), "{:?}", plan.after);
+}
+
+#[test]
+fn every_command_names_what_is_not_at_its_usual_place() {
+    let elsewhere = Wish {
+        config: Some("/srv/my config.toml".into()),
+        ..wish()
+    };
+    let host = Host {
+        kubernetes: "/srv/kubernetes".into(),
+        ..host("m1")
+    };
+    let plan = Plan::of(&host, source(&[("m1", false)]), &elsewhere, ID).unwrap();
+    let flags = "--kubernetes-dir /srv/kubernetes --config '/srv/my config.toml'";
+    let mut journal = plan.journal();
+    let back = format!("restore --rollback {flags}");
+    let told = |what: &[String]| what.iter().any(|what| what.contains(&back));
+    assert!(
+        plan.hosts[0].commands[0].ends_with(flags),
+        "{:?}",
+        plan.hosts
+    );
+    assert!(
+        told(&plan.after) && told(&journal.after()),
+        "{:?}",
+        plan.after
+    );
+    let unfinished = Error::Unfinished {
+        id: journal.id.clone(),
+        way: journal.way,
+        flags: journal.flags(),
+    };
+    assert!(told(&[unfinished.hint().unwrap()]));
+    journal.finished = true;
+    assert!(told(&[journal.over().hint().unwrap()]));
+}
+
+#[test]
+fn a_cluster_of_another_origin_that_runs_here_is_refused_unless_it_is_meant() {
+    let of_another = Source {
+        cluster_id: Some("1f".into()),
+        ..source(&[("m1", false)])
+    };
+    let mut plan = Plan::of(&host("m1"), of_another, &wish(), ID).unwrap();
+    assert!(plan.require_ready().is_ok());
+    plan.other_cluster = Some("2f".into());
+    let refused = plan.require_ready().unwrap_err();
+    assert!(refused.hint().unwrap().contains("--allow-other-cluster"));
+    plan.goal.options.allow_other_cluster = true;
+    assert!(plan.require_ready().is_ok());
+}
+
+#[test]
+fn what_people_were_told_is_in_the_journal_and_a_return_has_its_own_next_steps() {
+    let mut plan = Plan::of(&host("m1"), source(&[("m1", false)]), &wish(), ID).unwrap();
+    plan.warnings.push("beware".into());
+    let mut journal = plan.journal();
+    assert_eq!(journal.warnings, ["beware"]);
+    journal.way = Way::Back;
+    assert_eq!(journal.after(), Vec::<String>::new());
+    journal.way = Way::Forward;
+    journal.begin(Step::SwapIn, "2026-11-22T06:00:00Z".parse().unwrap());
+    journal.way = Way::Back;
+    let next = journal.after().join("\n");
+    for said in [
+        "kubelet",
+        "every controller: the revision went back",
+        "rolled-back",
+    ] {
+        assert!(next.contains(said), "{next}");
+    }
 }
 
 #[test]
