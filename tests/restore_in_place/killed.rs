@@ -4,7 +4,7 @@ use super::{STEPS, Story, await_step, open_step};
 use crate::support::node::Node;
 
 /// A step may be over before the kill comes.
-const TRIES: usize = 8;
+const TRIES: usize = 40;
 
 /// Starts a restore and kills it while it does this step; whether it was caught in it.
 fn kill_in(node: &Node, step: &str) -> bool {
