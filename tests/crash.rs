@@ -199,8 +199,8 @@ fn one_backup_at_a_time_and_the_lock_ends_with_its_holder() {
     let host = Host::new();
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/snapshots/3.5.30.db");
     let trickle = Script::Trickle {
-        blob: 64,
-        pause: Duration::from_millis(50),
+        blob: 32,
+        pause: Duration::from_millis(100),
     };
     let fake = Fake::start(&host.pki, &fs::read(golden).unwrap(), trickle);
     host.configure(&[fake.endpoint()]);

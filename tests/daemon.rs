@@ -199,8 +199,8 @@ fn with_fake(script: Script) -> (Fake, Node) {
 /// Ever on its way: at this pace it would take minutes.
 fn endless() -> Script {
     Script::Trickle {
-        blob: 64,
-        pause: Duration::from_millis(50),
+        blob: 32,
+        pause: Duration::from_millis(100),
     }
 }
 
