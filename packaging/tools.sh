@@ -3,6 +3,7 @@
 # they are there already. It prints the directory.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. tests/retry.sh
 
 zig=0.15.2 zigbuild=0.24.0 cargo_deb=3.8.0 cargo_generate_rpm=0.21.1
 tools=target/tools
@@ -19,10 +20,10 @@ if [ ! -e "$tools/zig-$zig-$zigbuild" ]; then
     if ! python3 -m pip --version >/dev/null 2>&1; then
         python=/usr/bin/python3
         [ "$(id -u)" = 0 ] || { say "pip is missing; run as root: apt-get install -y python3-pip"; exit 1; }
-        { apt-get -qq update && apt-get -qq install -y --no-install-recommends python3 python3-pip; } </dev/null >&2
+        { retry apt-get -qq update && retry apt-get -qq install -y --no-install-recommends python3 python3-pip; } >&2
     fi
     rm -rf "$tools/python"
-    "$python" -m pip -q install --disable-pip-version-check --root-user-action ignore --no-deps --only-binary :all: \
+    retry "$python" -m pip -q install --disable-pip-version-check --root-user-action ignore --no-deps --only-binary :all: \
         --target "$tools/python" "ziglang==$zig" "cargo-zigbuild==$zigbuild" >&2
     touch "$tools/zig-$zig-$zigbuild"
 fi
@@ -30,7 +31,7 @@ fi
 cargo_install() {
     [ ! -e "$tools/$1-$2" ] || return 0
     say "building $1 $2"
-    env -u RUSTFLAGS CARGO_TARGET_DIR="$tools/build" CARGO_PROFILE_DEV_DEBUG=false \
+    retry env -u RUSTFLAGS CARGO_TARGET_DIR="$tools/build" CARGO_PROFILE_DEV_DEBUG=false \
         "${CARGO:-cargo}" install -q --locked --force --profile dev --root "$tools" "$1@$2" >&2
     touch "$tools/$1-$2"
 }

@@ -10,7 +10,7 @@ mod table;
 use std::fs;
 use std::path::Path;
 
-use source::{Source, files, sources};
+use source::{Source, sources, tracked};
 use table::{EMPTY_NAMES, FENCES, FILE_LINES, FUNCTION_LINES, IMPORTS, LONGER, PRINTS, TYPES_ONLY};
 
 fn root() -> &'static Path {
@@ -245,7 +245,7 @@ fn each_dependency_says_why_it_is_there() {
 
 #[test]
 fn the_repository_speaks_of_itself_alone() {
-    let problems: Vec<String> = files(root())
+    let problems: Vec<String> = tracked(root())
         .iter()
         .filter_map(|path| {
             let name = path.strip_prefix(root()).unwrap().to_str()?.to_owned();

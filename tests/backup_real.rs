@@ -80,7 +80,7 @@ impl Churn {
         let thread = thread::spawn(move || {
             access.with_client(async |client| churn(client, &stopped, &counter).await)
         });
-        poll_until("there is some history", Duration::from_mins(1), || {
+        poll_until("there is some history", Duration::from_mins(5), || {
             rounds.load(Ordering::Relaxed) > HISTORY + 100
         });
         Self {

@@ -18,11 +18,23 @@ const DATABASE: usize = 106_496;
 const DIGEST: usize = 32;
 /// What etcd puts into one message.
 const BLOB: usize = 32 * 1024;
+/// Where no member is silent: longer than a busy machine lets one wait.
+const LATER: &str = "stall_timeout = \"20s\"\nconnect_timeout = \"20s\"";
 /// So that a member which says nothing is given up soon.
-const SOON: &str = "stall_timeout = \"1s\"\nconnect_timeout = \"20s\"";
+const SOON: &str = "stall_timeout = \"2s\"\nconnect_timeout = \"20s\"";
+/// What is said of it then.
+const SILENT: &str = "no new byte for 2s after";
 
 /// A way to misbehave, the exit code it ends in, and words of the reason.
 type Case = (Script, i32, &'static str);
+
+/// The timeouts for a case.
+fn timeouts(script: &Script) -> &'static str {
+    match script {
+        Script::Silence { .. } | Script::EmptyForEver { .. } => SOON,
+        _ => LATER,
+    }
+}
 
 /// Each case alone is an error that leaves nothing behind; with a healthy member beside it, a backup of that one.
 #[track_caller]
@@ -37,7 +49,7 @@ fn assert_refused(file: &[u8], cases: &[Case]) {
     let bad = Fake::start(&kept.host.pki, file, Script::Faithful);
     for (script, code, said) in cases {
         bad.change(|behaviour| behaviour.script = script.clone());
-        let output = told(kept.backup(&[&bad], SOON), *code);
+        let output = told(kept.backup(&[&bad], timeouts(script)), *code);
         assert!(output.stderr.contains(said), "{script:?}: {output}");
         assert!(
             output.stderr.contains(&bad.endpoint()) || *code == 73,
@@ -65,7 +77,9 @@ fn assert_made_up_for(file: &[u8], cases: &[Case]) {
     for (script, _, said) in cases {
         bad.change(|behaviour| behaviour.script = script.clone());
         let asked = bad.asked().snapshot;
-        let output = kept.backup(&[&bad, &healthy], SOON).expect_success();
+        let output = kept
+            .backup(&[&bad, &healthy], timeouts(script))
+            .expect_success();
         assert_eq!(bad.asked().snapshot, asked + 1, "{script:?} was not met");
         assert!(output.stderr.contains(said), "{script:?}: {output}");
         let manifest = output.json();
@@ -120,7 +134,7 @@ fn a_stream_that_ends_at_any_offset_in_any_way_becomes_no_backup() {
             },
         };
         bad.change(|behaviour| behaviour.script = script);
-        let output = kept.backup(&[&bad], SOON);
+        let output = kept.backup(&[&bad], LATER);
         prop_assert_eq!(output.code, Some(69), "{}", output);
         Ok(())
     });
@@ -176,7 +190,7 @@ fn a_size_that_lies_becomes_no_backup() {
 fn a_member_that_goes_silent_is_given_up() {
     let cases: Vec<Case> = [0, BLOB, DATABASE]
         .into_iter()
-        .map(|after| (Script::Silence { after }, 69, "no new byte for 1s after"))
+        .map(|after| (Script::Silence { after }, 69, SILENT))
         .collect();
     assert_refused_and_made_up_for(&golden("3.5.30"), &cases);
 }
@@ -185,13 +199,7 @@ fn a_member_that_goes_silent_is_given_up() {
 fn a_member_that_sends_nothing_for_ever_is_given_up() {
     let cases: Vec<Case> = [0, BLOB, DATABASE]
         .into_iter()
-        .map(|after| {
-            (
-                Script::EmptyForEver { after },
-                69,
-                "no new byte for 1s after",
-            )
-        })
+        .map(|after| (Script::EmptyForEver { after }, 69, SILENT))
         .collect();
     assert_refused_and_made_up_for(&golden("3.5.30"), &cases);
 }
@@ -239,7 +247,7 @@ fn a_member_whose_own_database_is_damaged_becomes_no_backup() {
         server,
         member(FOLLOWER, &with_trailer(database), Script::Faithful),
     );
-    let output = told(kept.backup(&[&bad], SOON), 65);
+    let output = told(kept.backup(&[&bad], LATER), 65);
     assert!(
         output.stderr.contains("its database is damaged"),
         "{output}"
@@ -251,7 +259,7 @@ fn a_member_whose_own_database_is_damaged_becomes_no_backup() {
         server,
         member(LEADER, &golden("3.5.30"), Script::Faithful),
     );
-    let output = kept.backup(&[&bad, &healthy], SOON).expect_success();
+    let output = kept.backup(&[&bad, &healthy], LATER).expect_success();
     assert_eq!(output.json()["source"]["endpoint"], healthy.endpoint());
     kept.assert_still_proven();
 }
@@ -271,7 +279,7 @@ fn when_every_member_fails_each_one_is_named() {
         server,
         member(LEADER, &file, Script::WrongDigest),
     );
-    let output = told(kept.backup(&[&first, &second], SOON), 65);
+    let output = told(kept.backup(&[&first, &second], LATER), 65);
     for server in [&first, &second] {
         assert!(output.stderr.contains(&server.endpoint()), "{output}");
     }
@@ -286,15 +294,16 @@ fn a_trickle_below_the_stall_limit_arrives() {
         pause: Duration::from_millis(millis),
     };
     let tiny = with_trailer(tiny());
-    // each takes longer in all than the limit allows without a byte
+    // each takes longer in all than the limit allows without a byte, and no pause comes near it
+    let limit = "stall_timeout = \"4s\"\nconnect_timeout = \"20s\"";
     for (file, script) in [
-        (&tiny, trickle(1, 1)),
-        (&tiny, trickle(512, 500)),
-        (&golden("3.5.30"), trickle(4096, 60)),
+        (&tiny, trickle(1, 3)),
+        (&tiny, trickle(64, 200)),
+        (&golden("3.5.30"), trickle(4096, 200)),
     ] {
         let slow = Fake::start(&kept.host.pki, file, script.clone());
-        let output = kept.backup(&[&slow], SOON).expect_success();
-        assert!(output.took > Duration::from_secs(1), "{script:?}: {output}");
+        let output = kept.backup(&[&slow], limit).expect_success();
+        assert!(output.took > Duration::from_secs(4), "{script:?}: {output}");
         assert_eq!(output.json()["size"], file.len(), "{script:?}");
         assert_eq!(slow.asked().snapshot, 1);
     }
@@ -312,7 +321,7 @@ fn endpoints_of_different_clusters_are_a_mistake_in_the_configuration() {
             header.cluster_id += 1;
         }
     });
-    let output = kept.backup(&[&ours, &theirs], SOON).expect_code(78);
+    let output = kept.backup(&[&ours, &theirs], LATER).expect_code(78);
     for words in ["2 different clusters", "hint: ", "etcd.endpoints"] {
         assert!(output.stderr.contains(words), "{output}");
     }
@@ -422,8 +431,14 @@ fn without_a_live_hash_the_setting_decides() {
     ] {
         member.change(|behaviour| behaviour.hash_kv = answer.clone());
         let asked = member.asked().hash_kv;
-        let more =
-            format!("live_hash = \"{setting}\"\nstall_timeout = \"1s\"\nconnect_timeout = \"1s\"");
+        let seconds = if matches!(answer, LiveHash::Silence) {
+            4
+        } else {
+            20
+        };
+        let more = format!(
+            "live_hash = \"{setting}\"\nstall_timeout = \"{seconds}s\"\nconnect_timeout = \"{seconds}s\""
+        );
         let output = kept.backup(&[&member], &more).expect_code(code);
         let manifest = output.json();
         assert_eq!(manifest["verified"], code == 0, "{answer:?} {setting}");
@@ -467,7 +482,7 @@ fn of_three_members_the_one_that_differs_is_named_and_not_believed() {
     let second = start(member(FOLLOWER + 1, &sound, Script::Faithful).hash_kv(TRUE_HASH));
     let third = start(member(LEADER, &sound, Script::Faithful).hash_kv(TRUE_HASH));
     let output = kept
-        .backup(&[&corrupt, &second, &third], SOON)
+        .backup(&[&corrupt, &second, &third], LATER)
         .expect_success();
     let manifest = output.json();
     assert_eq!(manifest["source"]["endpoint"], second.endpoint());

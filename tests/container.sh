@@ -6,6 +6,7 @@
 #     tests/container.sh [BINARY]     (default: target/debug/hypercloud-etcd)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. tests/retry.sh
 
 target=${CARGO_TARGET_DIR:-target}
 binary=$(realpath "${1:-$target/debug/hypercloud-etcd}")
@@ -20,8 +21,8 @@ if [ -z "${HCE_NETWORK:-}" ]; then
     command -v ip >/dev/null || missing+=(iproute2)
     command -v openssl >/dev/null || missing+=(openssl)
     if [ ${#missing[@]} != 0 ]; then
-        { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}"; } \
-            </dev/null >/dev/null || fail "these cannot be installed: ${missing[*]}"
+        { retry apt-get -qq update && DEBIAN_FRONTEND=noninteractive retry apt-get -qq install -y --no-install-recommends "${missing[@]}"; } \
+            >/dev/null || fail "these cannot be installed: ${missing[*]}"
     fi
     [ -x "$binary" ] || fail "there is no $binary"
     [ -x "$etcd/3.5/etcd" ] && [ -x "$etcd/kubectl/kubectl" ] || fail "there is no etcd or kubectl in $etcd; run tests/install.sh"
@@ -85,7 +86,7 @@ for _ in $(seq 100); do
     kill -0 "$server" 2>/dev/null || { cat "$work/etcd.log" >&2; fail "etcd ended"; }
     sleep 0.1
 done
-etcdctl get /registry/pods/default/a | grep -q . || fail "etcd does not answer"
+etcdctl get /registry/pods/default/a | grep . >/dev/null || fail "etcd does not answer"
 
 # --- The CronJob
 

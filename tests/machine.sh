@@ -5,6 +5,8 @@
 # The Debian is made once, below ${HCE_SYSTEMD_DIR:-target/systemd}, and every run has a copy of its own; an etcd is
 # taken from ${HCE_ETCD_DIR:-target/etcd}.
 
+. tests/retry.sh
+
 target=${CARGO_TARGET_DIR:-target}
 etcd=${HCE_ETCD_DIR:-$target/etcd}/3.5/etcd
 base=${HCE_SYSTEMD_DIR:-$target/systemd}
@@ -32,11 +34,19 @@ need() {
     done
     [ ${#missing[@]} = 0 ] && return
     [ "$(id -u)" = 0 ] || fail "run as root: apt-get install -y ${missing[*]}"
-    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}"; } \
-        </dev/null >/dev/null || fail "these packages cannot be installed: ${missing[*]}"
+    { retry apt-get -qq update && DEBIAN_FRONTEND=noninteractive retry apt-get -qq install -y --no-install-recommends "${missing[@]}"; } \
+        >/dev/null || fail "these packages cannot be installed: ${missing[*]}"
 }
 
 mirror() { apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 2>/dev/null | awk '$1 == "bookworm" { print $2; exit }'; }
+
+# bootstrap MIRROR: that Debian, in $work/made and from nothing, for debootstrap does not go on with a half
+bootstrap() {
+    umount -R "$work/made/proc" "$work/made/sys" 2>/dev/null || true
+    rm -rf --one-file-system "$work/made"
+    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps,libpam-systemd bookworm "$work/made" "$1" \
+        >"$base/debootstrap.log"
+}
 
 # A Debian as it is before anybody puts a configuration, a backup or an etcd there.
 make_machine() {
@@ -46,10 +56,9 @@ make_machine() {
     if [ ! -e "$base/bookworm" ]; then
         uri=$(mirror)
         # the lists may have been cleaned away, as they are in most images
-        [ -n "$uri" ] || { apt-get -qq update && uri=$(mirror); }
+        [ -n "$uri" ] || { retry apt-get -qq update && uri=$(mirror); }
         [ -n "$uri" ] || fail "apt knows no source of bookworm"
-        debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps,libpam-systemd bookworm "$work/made" \
-            "$uri" >"$base/debootstrap.log" || fail "debootstrap: see $base/debootstrap.log"
+        retry bootstrap "$uri" || fail "debootstrap: see $base/debootstrap.log"
         rm -rf "$work"/made/var/{cache/apt/archives/*.deb,lib/apt/lists/*}
         mv "$work/made" "$base/bookworm"
     fi
@@ -77,7 +86,8 @@ make_pki() {
 
 # Boots it: nothing of the host but its kernel, and ports of its own.
 boot() {
-    systemd-nspawn -q -D "$root" --boot --register=no --keep-unit --private-network --hostname=control-plane-1 </dev/null >"$work/console" 2>&1 &
+    systemd-nspawn -q -D "$root" --machine="hce-$$" --boot --register=no --keep-unit --private-network \
+        --hostname=control-plane-1 </dev/null >"$work/console" 2>&1 &
     nspawn=$!
     trap power_off EXIT
     wait_until "the machine's init" find_init
@@ -86,12 +96,16 @@ boot() {
 }
 power_off() {
     [ -z "${init:-}" ] || inside systemctl poweroff 2>/dev/null || true
-    for _ in $(seq 100); do kill -0 "$nspawn" 2>/dev/null || break; sleep 0.1; done
-    kill "$nspawn" 2>/dev/null || true
+    for _ in $(seq 600); do kill -0 "$nspawn" 2>/dev/null || break; sleep 0.1; done
+    # what is left of it ends with its init
+    ! kill -0 "$nspawn" 2>/dev/null || kill -KILL ${init:+"$init"} "$nspawn" 2>/dev/null || true
+    wait "$nspawn" 2>/dev/null || true
     rm -rf "$work"
 }
-find_init() { init=$(pgrep -P "$nspawn") && [ -n "$init" ]; }
-is_up() { inside systemctl is-system-running | grep -Eq 'running|degraded'; }
+# nspawn has other children on the way there
+find_init() { init=$(pgrep -o -x -P "$nspawn" systemd) && [ -n "$init" ]; }
+# `degraded` is an answer, too, which systemctl says with exit code 1
+is_up() { [[ $(inside systemctl is-system-running || true) =~ ^(running|degraded)$ ]]; }
 
 # The etcd of that node.
 start_etcd() {
@@ -114,18 +128,19 @@ inside() { nsenter -m -u -i -n -p -t "$init" "$@"; }
 wait_until() {
     local what=$1
     shift
-    for _ in $(seq "${patience:-100}"); do
+    for _ in $(seq 600); do
         if "$@" >/dev/null 2>&1; then return 0; fi
         sleep 0.2
     done
     fail "$what: not so in time"
 }
 status() { inside systemctl show -p StatusText --value "$unit"; }
-says() { status | grep -q -- "$1"; }
+# grep reads to the end: under pipefail a writer that meets a closed pipe is a failure
+says() { status | grep -- "$1" >/dev/null; }
 property() { inside systemctl show -p "$1" --value "$unit"; }
 id_of() { sed -n "s/^pub const $1: &str = \"\([0-9a-f]*\)\";/\1/p" src/report/event.rs; }
 event() { inside journalctl -u "$unit" "MESSAGE_ID=$(id_of "$1")" -o json --no-pager; }
-told() { event "$1" | grep -q .; }
+told() { event "$1" | grep . >/dev/null; }
 
 # The unit as installed: what systemd thinks of it.
 judge_unit() {

@@ -137,7 +137,7 @@ fn where_a_member_freezes_in_the_middle_of_the_stream_the_next_one_serves() {
     host.configure_as(
         &[gate.endpoint(), cluster.members[next].endpoint()],
         &host.pki.client,
-        "connect_timeout = \"2s\"\nstall_timeout = \"2s\"",
+        "connect_timeout = \"8s\"\nstall_timeout = \"8s\"",
     );
     let backup = host.start(&["backup", "--json"]);
     poll_until("the stream is under way", DEADLINE, || gate.is_reached());

@@ -323,7 +323,7 @@ impl Immovable {
 
 impl Drop for Immovable {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 

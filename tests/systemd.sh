@@ -14,7 +14,7 @@ mkdir -p "$root"/{mnt/backup,srv/elsewhere,etc/hypercloud-etcd,var/lib/"$unit"}
 chmod 0700 "$root/mnt/backup" "$root/srv/elsewhere"
 install -m 0755 "$binary" "$root/usr/bin/hypercloud-etcd"
 install -m 0644 systemd/hypercloud-etcd.service "$root/usr/lib/systemd/system/"
-printf 'schedule = "0 0 1 1 *"\n[etcd]\nendpoints = ["https://localhost:2379"]\n[backup]\nreserve = "1MiB"\n' \
+printf 'schedule = "0 0 1 1 *"\n[etcd]\nendpoints = ["https://localhost:2379"]\n[backup]\nreserve = "1MiB"\nreverify = "off"\n' \
     >"$root/etc/hypercloud-etcd/config.toml"
 # a run was missed, so one is made up for at once
 printf '{"format": 1, "settled": "2020-01-01T00:00:00Z"}' >"$root/var/lib/$unit/state.json"
@@ -46,7 +46,7 @@ if inside systemctl reload "$unit" 2>"$work/reload"; then fail "a bad reload suc
 wait_until "the status tells of it" says "CONFIGURATION REFUSED"
 [ "$(property ActiveState)" = active ] || fail "a bad reload ends it"
 told CONFIGURATION_REFUSED || fail "no event"
-inside journalctl -u "$unit" --no-pager -o cat | grep -q '^error: the configuration .* cannot be used' || fail "the reload does not show why"
+inside journalctl -u "$unit" --no-pager -o cat | grep '^error: the configuration .* cannot be used' >/dev/null || fail "the reload does not show why"
 ok "a bad reload fails, shows why, and the old configuration goes on: $(status)"
 
 inside systemctl restart "$unit" 2>/dev/null && fail "it starts with a bad configuration"
@@ -58,13 +58,18 @@ cp "$work/good" "$config"
 inside systemctl reset-failed "$unit"
 
 inside mkdir -p "/run/systemd/system/$unit.service.d"
-printf '[Service]\nWatchdogSec=3s\nRestartSec=1s\n' | inside tee "/run/systemd/system/$unit.service.d/watchdog.conf" >/dev/null
+# from here on it is started more often than the unit would bear
+printf '[Unit]\nStartLimitIntervalSec=0\n[Service]\nWatchdogSec=10s\nRestartSec=1s\n' | inside tee "/run/systemd/system/$unit.service.d/watchdog.conf" >/dev/null
 inside systemctl daemon-reload
 inside systemctl start "$unit" || fail "start"
-sleep 5
+for _ in 1 2; do
+    fed=$(property WatchdogTimestampMonotonic)
+    is_fed() { [ "$(property WatchdogTimestampMonotonic)" -gt "$fed" ]; }
+    wait_until "the watchdog is fed" is_fed
+done
 [ "$(property NRestarts)" = 0 ] || fail "the watchdog is not fed"
 inside kill -STOP "$(property MainPID)"
-restarted() { [ "$(property NRestarts)" = 1 ] && [ "$(property ActiveState)" = active ]; }
+restarted() { [ "$(property NRestarts)" -ge 1 ] && [ "$(property ActiveState)" = active ]; }
 wait_until "the watchdog's kill and a restart" restarted
 ok "the watchdog is fed, and restarts what does not move"
 
@@ -81,7 +86,7 @@ wait_until "a failing backup" says "FAILING"
 says "Read-only file system" || fail "the reason: $(status)"
 entry=$(event ATTEMPT_FAILED | tail -1)
 grep -q '"ERROR_KIND":"cannot-create"' <<<"$entry" && grep -q '"PRIORITY":"4"' <<<"$entry" || fail "the event: $entry"
-inside hypercloud-etcd check | grep -q 'ReadWritePaths=/srv/elsewhere' || fail "check does not tell the line"
+inside hypercloud-etcd check | grep 'ReadWritePaths=/srv/elsewhere' >/dev/null || fail "check does not tell the line"
 inside systemctl stop "$unit"
 printf '[Service]\nReadWritePaths=/srv/elsewhere\n' | inside tee "/run/systemd/system/$unit.service.d/dir.conf" >/dev/null
 inside systemctl daemon-reload

@@ -268,7 +268,7 @@ fn a_server_without_tls_a_closed_port_and_silence_are_told_apart() {
             },
             Case {
                 name: "a port that takes connections and says nothing",
-                connect_timeout: "1s",
+                connect_timeout: "3s",
                 said: &["it did not answer the TLS handshake within"],
                 hint: "nc -vz 127.0.0.1",
                 ..Case::good(&host, &format!("https://{}", silent.0))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// One file below `src/`.
 pub(super) struct Source {
@@ -116,8 +117,25 @@ pub(super) fn sources(root: &Path) -> Vec<Source> {
     all
 }
 
+/// Every file of the repository: those that git knows, and all that are there where it does not answer.
+pub(super) fn tracked(root: &Path) -> Vec<PathBuf> {
+    let listed = Command::new("git")
+        .args(["ls-files", "-z"])
+        .current_dir(root)
+        .output();
+    match listed {
+        Ok(listed) if listed.status.success() && !listed.stdout.is_empty() => {
+            String::from_utf8_lossy(&listed.stdout)
+                .split_terminator('\0')
+                .map(|name| root.join(name))
+                .collect()
+        }
+        _ => files(root),
+    }
+}
+
 /// Every file below a directory, but nothing that a build or a run leaves there.
-pub(super) fn files(root: &Path) -> Vec<PathBuf> {
+fn files(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let Ok(entries) = std::fs::read_dir(root) else {
         return found;

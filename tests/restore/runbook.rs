@@ -1,7 +1,6 @@
 //! The runbooks of README.md, each command as it stands there, but for the hosts and the directories.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -45,8 +44,14 @@ fn shell(command: &str, names: &[(String, String)], source: &Source) -> Output {
         "#!/bin/sh\nexec {} \"$@\" --config {config}\n",
         binary().display()
     );
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    // nobody runs a file that a process has open for writing, such as a copy of this one that becomes a command of
+    // another test
+    let text = directory.path().join("text");
+    fs::write(&text, script).unwrap();
+    run(Command::new("install")
+        .args(["-m", "0755"])
+        .args([&text, &program]))
+    .expect_success();
     let search = format!(
         "{}:/usr/sbin:/usr/bin:/sbin:/bin",
         directory.path().display()
@@ -92,8 +97,7 @@ fn the_runbook_for_three_nodes_brings_them_back() {
     let Some(source) = Source::of(Version::V3_5) else {
         return;
     };
-    let mut cluster =
-        Cluster::start_prepared(Version::V3_5, 3, &source.host.pki, &quick(), &|_, _| {});
+    let mut cluster = Cluster::start(Version::V3_5, 3, &source.host.pki);
     let [restore, swap] = &blocks("### Three nodes, without kubeadm")[..] else {
         panic!("two blocks");
     };

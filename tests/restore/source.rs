@@ -98,7 +98,7 @@ impl Source {
 
     fn make(version: Version) -> Self {
         let host = Host::new();
-        let mut cluster = Cluster::start_prepared(version, 3, &host.pki, &quick(), &|_, _| {});
+        let mut cluster = Cluster::start(version, 3, &host.pki);
         let leader = cluster.leader();
         let etcd = &cluster.members[leader];
         etcd.fill(1 << 20);
@@ -176,7 +176,12 @@ impl Source {
                 self.host.run(&arguments).expect_success();
             }
         };
-        let cluster = Cluster::start_prepared(version, size, &self.host.pki, &quick(), &restore);
+        let options = if size == 1 {
+            quick()
+        } else {
+            Options::steady()
+        };
+        let cluster = Cluster::start_prepared(version, size, &self.host.pki, &options, &restore);
         log_in(&cluster.members);
         cluster
     }
@@ -189,7 +194,7 @@ pub(super) fn log_in(members: &[Etcd]) {
     }
 }
 
-/// Members that elect at once.
+/// Members that elect at once, being alone.
 pub(super) fn quick() -> Options {
     Options {
         arguments: ["--heartbeat-interval=50", "--election-timeout=500"]

@@ -79,17 +79,28 @@ impl Fault {
     }
 }
 
+/// How long a restore waits that is to fail in this step: no longer than the test has to, where nothing else ends the
+/// wait, and as long as a busy machine needs for the steps before.
+fn patience(step: &str) -> &'static str {
+    match step {
+        "stop" => "5s",
+        "await-etcd" => "20s",
+        _ => "2m",
+    }
+}
+
 /// A restore that fails in this step; what it says, and the fault that is still there.
 fn failed_at(story: &Story, step: &str) -> (Output, Fault) {
     let node = &story.node;
     node.kubelet.sleep();
-    let running = node.start_restore(&["latest", "--in-place", "--yes", "--wait", "5s"]);
+    let args = ["latest", "--in-place", "--yes", "--wait", patience(step)];
+    let running = node.start_restore(&args);
     await_step(node, "stop");
     let fault = Fault::at(step, node);
     if !matches!(fault, Fault::Asleep) {
         node.kubelet.wake();
     }
-    let failed = running.output(DEADLINE);
+    let failed = running.output(2 * DEADLINE);
     assert_ne!(failed.code, Some(0), "{step}: {failed}");
     for hint in ["restore --resume", "restore --rollback"] {
         assert!(failed.stderr.contains(hint), "{step}: {failed}");
@@ -153,12 +164,12 @@ fn a_restore_that_failed_in_any_step_is_undone() {
 fn stopped_by_what_lies_there(story: &Story) -> PathBuf {
     let node = &story.node;
     node.kubelet.sleep();
-    let running = node.start_restore(&["latest", "--in-place", "--yes", "--wait", "5s"]);
+    let running = node.start_restore(&["latest", "--in-place", "--yes", "--wait", "2m"]);
     await_step(node, "stop");
     let in_the_way = node.place("aside");
     fs::create_dir(&in_the_way).unwrap();
     node.kubelet.wake();
-    let failed = running.output(DEADLINE);
+    let failed = running.output(2 * DEADLINE);
     assert_ne!(failed.code, Some(0), "{failed}");
     in_the_way
 }

@@ -67,7 +67,9 @@ fn three_nodes_find_each_other_by_the_commands_of_the_plan() {
         node_named(&nodes, &plan, host).start_restore(&words)
     };
     // the first cannot serve alone; it says so, and leaves its control plane stopped
-    let first = start(0, &["--wait", "4s"]).output(DEADLINE).expect_code(69);
+    let first = start(0, &["--wait", "20s"])
+        .output(DEADLINE)
+        .expect_code(69);
     assert!(first.stderr.contains("restore the other hosts"), "{first}");
     let here = node_named(&nodes, &plan, 0);
     assert_eq!(here.kubelet.running(), ["etcd.yaml"]);

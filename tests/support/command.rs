@@ -248,7 +248,7 @@ impl Host {
     pub(crate) fn configure_as(&self, endpoints: &[String], client: &Pair, more: &str) {
         let text = format!(
             "schedule = \"0 * * * *\"\n\n\
-             [backup]\ndir = {backups}\nreserve = \"64MiB\"\n\n\
+             [backup]\ndir = {backups}\nreserve = \"64MiB\"\nreverify = \"off\"\n\n\
              [pki]\nfiles = [{ca}, {ca_key}]\n\n\
              [etcd]\nendpoints = {endpoints:?}\nca_file = {etcd_ca}\ncert_file = {cert}\nkey_file = {key}\n\
              {more}\n",

@@ -1,11 +1,11 @@
 //! Small file systems that a test mounts, to be full, read-only or gone.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::command::run;
+use super::command::{DEADLINE, run};
+use super::poll_until;
 
 /// A file system of its own; gone with the value. Drop it before the directory that it lies in.
 pub(crate) struct Mount {
@@ -45,7 +45,12 @@ impl Mount {
 
     pub(crate) fn remount(&self, option: &str) {
         let option = format!("remount,{option}");
-        run(Command::new("mount").args(["-o", &option]).arg(&self.point)).expect_success();
+        // a file that this process had open for writing is still open in a copy of it that becomes a command of
+        // another test
+        poll_until("the disk can be mounted anew", DEADLINE, || {
+            let output = run(Command::new("mount").args(["-o", &option]).arg(&self.point));
+            output.code == Some(0)
+        });
     }
 
     pub(crate) fn free(&self) -> u64 {
@@ -53,18 +58,17 @@ impl Mount {
         stat.f_bavail * stat.f_frsize
     }
 
-    /// Takes all the space that is left.
+    /// Takes all the space that is left, until the file is removed; nothing of this process has it open.
     pub(crate) fn fill(&self) {
-        let mut file = File::create(self.point.join("filler")).unwrap();
-        loop {
-            match file.write_all(&[1; 4096]) {
-                Ok(()) => {}
-                Err(error) => {
-                    assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
-                    return;
-                }
-            }
-        }
+        let filler = format!("of={}", self.point.join("filler").display());
+        let output =
+            run(Command::new("dd")
+                .env("LC_ALL", "C")
+                .args(["if=/dev/zero", "bs=4096", &filler]));
+        assert!(
+            output.stderr.contains("No space left on device"),
+            "{output}"
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::command::{Host, Output, Running};
-use super::etcd::{Access, Ports, READY, Version, free_ports, healthy};
+use super::etcd::{Access, BIND_RACES, Ports, READY, Version, free_ports, healthy};
 use super::kubelet::Kubelet;
 use super::{poll_until, wait_for};
 
@@ -51,6 +51,16 @@ impl Node {
     }
 
     fn cluster_with(version: Version, size: usize, prepare: &mut dyn FnMut(&Path)) -> Vec<Self> {
+        for _ in 0..BIND_RACES {
+            let nodes = Self::try_cluster(version, size, prepare);
+            if nodes.iter().all(Self::has_its_ports) {
+                return nodes;
+            }
+        }
+        panic!("{BIND_RACES} times in a row a port was taken in between");
+    }
+
+    fn try_cluster(version: Version, size: usize, prepare: &mut dyn FnMut(&Path)) -> Vec<Self> {
         let ports = free_ports(size);
         let name = |index: usize| format!("control-plane-{}", index + 1);
         let peers: Vec<String> = ports
@@ -69,8 +79,16 @@ impl Node {
             prepare(&host.directory().join("var/etcd"));
             nodes.push(Self::on(host, version, (name(index), ports), &peers));
         }
-        nodes.iter().for_each(Self::await_etcd);
         nodes
+    }
+
+    /// Waits until etcd answers; false where somebody else has one of its ports.
+    fn has_its_ports(&self) -> bool {
+        wait_for("etcd answers", READY, || {
+            let log = self.kubelet.log("etcd.yaml");
+            let is_taken = log.contains("address already in use");
+            (is_taken || healthy(self.ports.metrics)).then_some(!is_taken)
+        })
     }
 
     fn on(host: Host, version: Version, (name, ports): (String, Ports), peers: &str) -> Self {

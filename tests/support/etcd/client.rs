@@ -4,10 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
+use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, TlsOptions};
+use tokio::time::Instant;
+use tonic::Code;
 
 use super::super::pki::Pair;
-use super::Etcd;
+use super::{Etcd, READY};
 
 /// How long one job of a client may take, filling gigabytes included.
 const JOB: Duration = Duration::from_mins(15);
@@ -84,6 +86,26 @@ impl Access {
     }
 }
 
+/// Asks until there is an answer, where the members of a cluster are just choosing another leader. What was asked may
+/// have been done twice then.
+pub(super) async fn once_led<T, F>(client: &Client, what: &str, ask: impl Fn(Client) -> F) -> T
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let deadline = Instant::now() + READY;
+    loop {
+        match ask(client.clone()).await {
+            Ok(answer) => return answer,
+            Err(Error::GRpcStatus(status))
+                if status.code() == Code::Unavailable && Instant::now() < deadline =>
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) => panic!("{what}: {error}"),
+        }
+    }
+}
+
 impl Etcd {
     /// Runs a job with a client of this member; the client may be cloned.
     pub(crate) fn with_client<T>(&self, job: impl AsyncFnOnce(Client) -> T) -> T {
@@ -101,16 +123,18 @@ impl Etcd {
 
     /// Puts one key; returns the new revision.
     pub(crate) fn put(&self, key: &str, value: &[u8]) -> i64 {
-        self.with_client(async |mut client| {
-            let done = client.put(key, value, None).await.expect("a put");
+        self.with_client(async |client| {
+            let put = async |mut client: Client| client.put(key, value, None).await;
+            let done = once_led(&client, "a put", put).await;
             done.header().expect("a header").revision()
         })
     }
 
     /// Deletes one key; returns the new revision.
     pub(crate) fn delete(&self, key: &str) -> i64 {
-        self.with_client(async |mut client| {
-            let done = client.delete(key, None).await.expect("a delete");
+        self.with_client(async |client| {
+            let delete = async |mut client: Client| client.delete(key, None).await;
+            let done = once_led(&client, "a delete", delete).await;
             done.header().expect("a header").revision()
         })
     }
@@ -118,10 +142,13 @@ impl Etcd {
     /// Puts one key that ends with a lease of its own; returns the lease.
     pub(crate) fn put_leased(&self, key: &str, value: &[u8], ttl: Duration) -> i64 {
         let ttl = i64::try_from(ttl.as_secs()).expect("a lease time");
-        self.with_client(async |mut client| {
-            let lease = client.lease_grant(ttl, None).await.expect("a lease").id();
+        self.with_client(async |client| {
+            let grant = async |mut client: Client| client.lease_grant(ttl, None).await;
+            let lease = once_led(&client, "a lease", grant).await.id();
             let options = etcd_client::PutOptions::new().with_lease(lease);
-            client.put(key, value, Some(options)).await.expect("a put");
+            let put =
+                async |mut client: Client| client.put(key, value, Some(options.clone())).await;
+            once_led(&client, "a put", put).await;
             lease
         })
     }

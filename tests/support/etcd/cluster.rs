@@ -11,7 +11,7 @@ use super::super::{poll_until, wait_for};
 use super::{Etcd, Failure, Options, Ports, READY, Version, path};
 
 /// How often a start is tried again when a port was taken in between.
-const BIND_RACES: usize = 5;
+pub(crate) const BIND_RACES: usize = 5;
 
 /// The members of one cluster.
 pub(crate) struct Cluster {
@@ -30,9 +30,9 @@ struct Layout {
 }
 
 impl Cluster {
-    /// A cluster of `size` voting members, ready.
+    /// A cluster of `size` voting members, ready, whose leader stays one as long as it runs.
     pub(crate) fn start(version: Version, size: usize, pki: &Pki) -> Self {
-        Self::start_with(version, size, pki, &Options::default())
+        Self::start_with(version, size, pki, &Options::steady())
     }
 
     pub(super) fn start_with(version: Version, size: usize, pki: &Pki, options: &Options) -> Self {
@@ -104,9 +104,7 @@ impl Cluster {
             member.spawn();
         }
         for member in &mut self.members {
-            if let Err(Failure::Other(why)) = member.await_ready() {
-                panic!("{why}");
-            }
+            member.come_back();
         }
     }
 
@@ -223,6 +221,7 @@ impl Layout {
             plain_http: self.options.plain_http,
             login: Mutex::new(None),
             log: temporary.path().join("etcd.log"),
+            logged: 0,
             data_dir,
             process: None,
             temporary,

@@ -9,6 +9,7 @@ use etcd_client::{Client, PutOptions, Txn, TxnOp};
 use tokio::task::JoinSet;
 
 use super::super::poll_until;
+use super::client::once_led;
 use super::{Access, Etcd};
 
 /// How many puts one transaction has at most; etcd's own limit is 128.
@@ -130,12 +131,13 @@ async fn fill(client: Client, bytes: u64) -> Filled {
                 .expect("a transaction under way")
                 .expect("a transaction");
         }
-        let mut client = client.clone();
+        let client = client.clone();
         under_way.spawn(async move {
-            client
-                .txn(Txn::new().and_then(puts))
-                .await
-                .expect("a transaction")
+            once_led(&client, "a transaction", |mut client| {
+                let puts = Txn::new().and_then(puts.clone());
+                async move { client.txn(puts).await }
+            })
+            .await
         });
     }
     under_way.join_all().await;
@@ -157,16 +159,17 @@ impl WriteLoad {
         );
         let (stopped, counter) = (Arc::clone(&stop), Arc::clone(&written));
         let thread = thread::spawn(move || {
-            access.with_client(async |mut client| {
+            access.with_client(async |client| {
                 let mut objects = Objects::new(1);
                 while !stopped.load(Ordering::Relaxed) {
                     // a few keys again and again, as leases and status updates are
                     let number = counter.load(Ordering::Relaxed) % 50;
                     let value = objects.value(1_000);
-                    client
-                        .put(format!("/registry/load/{number:02}"), value, None)
-                        .await
-                        .expect("a put under load");
+                    let key = format!("/registry/load/{number:02}");
+                    let put = async |mut client: Client| {
+                        client.put(key.as_str(), value.as_slice(), None).await
+                    };
+                    once_led(&client, "a put under load", put).await;
                     counter.fetch_add(1, Ordering::Relaxed);
                 }
             });

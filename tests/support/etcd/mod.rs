@@ -26,7 +26,7 @@ use super::pki::{Pair, Pki};
 use super::wait_for;
 
 pub(crate) use client::{Access, Entry, HashKv};
-pub(crate) use cluster::{Cluster, free_ports};
+pub(crate) use cluster::{BIND_RACES, Cluster, free_ports};
 pub(crate) use fill::{Filled, Objects, WriteLoad};
 pub(crate) use version::{Version, versions};
 
@@ -44,6 +44,18 @@ pub(crate) struct Options {
     pub(crate) plain_http: bool,
     /// Further arguments.
     pub(crate) arguments: Vec<String>,
+}
+
+impl Options {
+    /// Members that bear a busy machine: no follower stands for election because a heartbeat is late by seconds.
+    pub(crate) fn steady() -> Self {
+        Self {
+            arguments: ["--heartbeat-interval=500", "--election-timeout=5000"]
+                .map(String::from)
+                .to_vec(),
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +85,8 @@ pub(crate) struct Etcd {
     login: Mutex<Option<(String, String)>>,
     data_dir: PathBuf,
     log: PathBuf,
+    /// How long the log was when it was started last.
+    logged: usize,
     process: Option<Child>,
     /// Held so that the directory ends with the value.
     temporary: TempDir,
@@ -135,9 +149,20 @@ impl Etcd {
     /// Starts it again after [`Etcd::stop`], on the same ports and data.
     pub(crate) fn restart(&mut self) {
         self.spawn();
-        if let Err(Failure::Other(why)) = self.await_ready() {
-            panic!("{why}");
-        }
+        self.come_back();
+    }
+
+    /// Waits until it answers; starts it anew while somebody else has one of its ports.
+    fn come_back(&mut self) {
+        let what = format!("{} has its ports again", self.name);
+        wait_for(&what, READY, || match self.await_ready() {
+            Ok(()) => Some(()),
+            Err(Failure::PortTaken) => {
+                self.spawn();
+                None
+            }
+            Err(Failure::Other(why)) => panic!("{}: {why}", self.name),
+        });
     }
 
     /// Freezes it: connections stay open and nothing is answered.
@@ -185,6 +210,7 @@ impl Etcd {
     }
 
     fn spawn(&mut self) {
+        self.logged = self.log().len();
         let log = File::options()
             .create(true)
             .append(true)
@@ -224,6 +250,7 @@ impl Etcd {
 
     fn why_it_ended(&self) -> Failure {
         let log = self.log();
+        let log = log.get(self.logged..).unwrap_or(&log);
         if log.contains("address already in use") {
             return Failure::PortTaken;
         }
