@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::support::etcd::{Version, versions};
 use crate::support::node::{Node, names_in};
-use crate::support::{poll_until, wait_for};
+use crate::support::wait_for;
 
 /// The steps, by the names that the journal gives them, in order.
 const STEPS: [&str; 8] = [
@@ -65,15 +65,8 @@ impl Story {
         versions().last().map(|version| Self::of(*version))
     }
 
-    /// Writes more, which the next restore loses. That one may begin, for what it sets aside is named after the second.
+    /// Writes more, which the next restore loses.
     fn go_on(&mut self, what: &str) {
-        if self.node.journal().is_some() {
-            let aside = self.node.place("aside").display().to_string();
-            poll_until("another second", Duration::from_secs(30), || {
-                let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-                !aside.ends_with(&now.to_string())
-            });
-        }
         self.node.fill(what, 10);
         self.lost = self.node.keys();
         self.data = number_of(&self.node.data_dir).expect("a database");
