@@ -87,6 +87,8 @@ pub enum Error {
         free: u64,
         /// Bytes that stay free.
         reserve: u64,
+        /// The suspect backup because of which nothing is pruned.
+        held: Option<String>,
     },
     /// The snapshot could not be written.
     #[error("the snapshot could not be written to {}", path.display())]
@@ -226,6 +228,12 @@ impl Error {
             Error::NotSound(_) => "See which are good with: hypercloud-etcd list",
             Error::MixedClusters(_) => "Name only members of one cluster in etcd.endpoints.",
             Error::Members(failures) => return failures.iter().find_map(Error::hint),
+            Error::Space { held: Some(id), .. } => {
+                return Some(format!(
+                    "Nothing is removed while backup {id} is suspect: hypercloud-etcd show {id} tells why, \
+                     hypercloud-etcd accept {id} ends it. Or free some space, or move backup.dir to a larger file system."
+                ));
+            }
             Error::Space { .. } => {
                 "Free some space or move backup.dir to a larger file system; no backup that the policy keeps is removed to make room."
             }
@@ -435,7 +443,10 @@ fn store_hint(error: &store::Error) -> Option<String> {
         (_, errno) if is_full(errno) => {
             "Free some space on that file system; no earlier backup was touched.".to_owned()
         }
-        (store::Error::Write { .. }, Some(Errno::LOOP | Errno::ISDIR)) => {
+        (
+            store::Error::Write { .. },
+            Some(Errno::LOOP | Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR),
+        ) => {
             format!("There is something else in place of that file; move it away: {path}")
         }
         (store::Error::Exists { .. }, _) => "Move that file away; it is not touched.".to_owned(),

@@ -117,18 +117,21 @@ impl Catalog<'_> {
         Ok(self.present_of(found, |backup| (backup.started, &backup.id)))
     }
 
-    /// The newest backup that is good and whose snapshot is there in its full size: what the next
-    /// one is compared with. The order is that of the ids.
+    /// The newest backup that is good, whose snapshot is there in its full size, and that began at
+    /// this time or before: what one that began then is compared with. A backup of a clock that was
+    /// ahead would be the newest for years. The order is that of the ids.
     ///
     /// # Errors
     /// [`Error::Store`] where the directory cannot be read.
-    pub fn newest_good(&self) -> Result<Option<Manifest>, Error> {
+    pub fn newest_good(&self, until: Timestamp) -> Result<Option<Manifest>, Error> {
         let mut names = self.manifest_names()?;
         names.sort_unstable();
         let newest_first = names.iter().rev();
         let mut readable = newest_first.filter_map(|name| self.manifest(name).ok());
         Ok(readable.find(|backup| {
-            backup.is_good() && self.presence(&backup.file, backup.stored.size).is_ok()
+            backup.is_good()
+                && backup.started <= until
+                && self.presence(&backup.file, backup.stored.size).is_ok()
         }))
     }
 

@@ -44,6 +44,9 @@ pub struct Manifest {
     pub facts: Facts,
     /// The member that served it.
     pub source: Source,
+    /// The ids that the same cluster had before, by the word of whoever accepted a new one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub succeeds: Vec<String>,
     /// Each proof, and what came of it.
     pub verification: Vec<Step>,
     /// Members whose own data differs from the snapshot: a corrupt member, or several.
@@ -188,6 +191,14 @@ impl Manifest {
         let mut json = serde_json::to_vec_pretty(self)?;
         json.push(b'\n');
         Ok(json)
+    }
+
+    /// Takes over what the cluster was called before, by the last good backup before this one.
+    pub fn succeed(&mut self, last_good: &Manifest) {
+        let before = &last_good.source.cluster_id;
+        let before = last_good.succeeds.iter().chain(std::iter::once(before));
+        let other = before.filter(|id| **id != self.source.cluster_id);
+        self.succeeds = other.cloned().collect();
     }
 
     /// The result of one proof.

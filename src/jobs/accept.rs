@@ -45,20 +45,41 @@ pub fn accept(config: &Config, selector: &Selector, now: Timestamp) -> Result<Ac
         held.partition(|other| (other.started, &other.id) > (place.0, &place.1));
     let changed = backup.is_suspect() || !earlier.is_empty();
     // the one that is accepted comes last: until then the hold stands, and this can be done again
-    for other in &earlier {
-        let mut other = catalog.read(&other.id)?;
-        other.released = Some(now);
-        catalog.amend(&other)?;
-    }
+    let released = release(catalog, earlier, now)?;
     if backup.is_suspect() {
+        if let Some(last_good) = catalog.newest_good(backup.started)? {
+            backup.succeed(&last_good);
+        }
         (backup.accepted, backup.released) = (Some(now), None);
         catalog.amend(&backup)?;
     }
-    let ids = |backups: Vec<Summary>| backups.into_iter().map(|backup| backup.id).collect();
     Ok(Acceptance {
         backup,
-        released: ids(earlier),
-        still_held: ids(later),
+        released,
+        still_held: later.into_iter().map(|backup| backup.id).collect(),
         changed,
     })
+}
+
+/// Ends what these hold. One whose manifest is damaged cannot say so, and stands in no other's way.
+fn release(
+    catalog: Catalog<'_>,
+    held: Vec<Summary>,
+    now: Timestamp,
+) -> Result<Vec<BackupId>, Error> {
+    let mut released = Vec::new();
+    for Summary { id, .. } in held {
+        match catalog.read(&id) {
+            Ok(mut backup) => {
+                backup.released = Some(now);
+                catalog.amend(&backup)?;
+                released.push(id);
+            }
+            Err(error) => tracing::warn!(
+                "backup {id} goes on holding until its manifest is mended, or removed by hand: {}",
+                Error::from(error).in_a_line()
+            ),
+        }
+    }
+    Ok(released)
 }

@@ -318,8 +318,14 @@ impl Directory {
     /// # Errors
     /// [`Error::Write`] with the system's reason.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), Error> {
-        rustix::fs::renameat(&self.fd, from, &self.fd, to)
-            .map_err(|errno| self.unwritable(from, errno))?;
+        rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(|errno| {
+            // what is named is what is in the way
+            let is_in_the_way = matches!(
+                errno,
+                Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR
+            );
+            self.unwritable(if is_in_the_way { to } else { from }, errno)
+        })?;
         self.sync()
     }
 
