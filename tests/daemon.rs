@@ -638,7 +638,7 @@ fn a_prune_that_fails_is_in_the_status_and_the_memory_and_costs_no_backup() {
     fs::create_dir(&in_the_way).unwrap();
     node.missed_a_run();
     let mut daemon = node.start();
-    let status = daemon.hear("PRUNING FAILS since");
+    let status = daemon.hear("pruning fails since");
     assert!(status.contains("STATUS=newest verified backup"), "{status}");
     let (output, _) = daemon.stop();
     assert!(

@@ -23,7 +23,7 @@ use crate::catalog::Memory;
 use crate::config::{self, Config, Severity};
 use crate::error::Error;
 use crate::jobs::look;
-use crate::report::state::{State, StateFile};
+use crate::report::state::{State, StateFile, Trouble};
 use crate::report::systemd::Systemd;
 use crate::report::{Status, event};
 use crate::schedule;
@@ -227,11 +227,17 @@ impl<'s> Daemon<'s> {
     async fn look(&mut self) {
         let (config, now) = (Arc::clone(&self.config), (self.clock)());
         let memory = Arc::clone(&self.memory);
+        let trouble = Trouble {
+            // that runs fail is told with the next attempt
+            failing: None,
+            pruning: self.state.pruning.clone(),
+        };
         let look = tokio::task::spawn_blocking(move || {
             // a look that hangs keeps the memory; the next one goes without
             let mut fresh = Memory::default();
             let mut known = memory.try_lock().ok();
-            look::status(&config, now, known.as_deref_mut().unwrap_or(&mut fresh))
+            let known = known.as_deref_mut().unwrap_or(&mut fresh);
+            look::status(&config, now, known, trouble)
         });
         self.seen = match tokio::time::timeout(LOOK, look).await {
             Ok(Ok(Ok(status))) => Ok(status),
@@ -250,6 +256,9 @@ impl<'s> Daemon<'s> {
         {
             self.state.failing = None;
         }
+        if self.seen.as_ref().is_ok_and(|seen| seen.pruning.is_none()) {
+            self.state.pruning = None;
+        }
     }
 
     /// The line for `systemctl status`.
@@ -260,7 +269,6 @@ impl<'s> Daemon<'s> {
             zone: &self.zone,
             status: &self.seen,
             failing: self.state.failing.as_ref(),
-            pruning: self.state.pruning.as_ref(),
             again: again.map(|open| (open.attempts + 1, open.again)),
             next: self.plan.next_start(),
             proving: self.prover.rounds.progress(),

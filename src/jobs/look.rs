@@ -8,7 +8,9 @@ use crate::certificate;
 use crate::config::Config;
 use crate::error::Error;
 use crate::pki;
+use crate::report::state::Trouble;
 use crate::report::{Status, View};
+use crate::retention::Plan;
 use crate::store::Directory;
 
 /// All backups, newest first, with everything that is known of each.
@@ -38,14 +40,23 @@ pub fn find(config: &Config, selector: &Selector) -> Result<Manifest, Error> {
     Ok(Catalog::of(&directory).find(selector)?)
 }
 
-/// Whether the newest verified backup is fresh enough, and what else is wrong. What the memory holds
-/// is not read again.
+/// Whether the newest verified backup is fresh enough, and what else is wrong, as far as the daemon's
+/// trouble is not over. What the memory holds is not read again.
 ///
 /// # Errors
 /// Where the directory cannot be read.
-pub fn status(config: &Config, now: Timestamp, memory: &mut Memory) -> Result<Status, Error> {
+pub fn status(
+    config: &Config,
+    now: Timestamp,
+    memory: &mut Memory,
+    mut trouble: Trouble,
+) -> Result<Status, Error> {
     let directory = Directory::open(&config.backup.dir)?;
-    let listing = Catalog::of(&directory).present(memory)?;
+    let catalog = Catalog::of(&directory);
+    let listing = catalog.present(memory)?;
+    if trouble.pruning.is_some() && is_pruned(config, catalog, &listing, now)? {
+        trouble.pruning = None;
+    }
     let uses_tls = config
         .etcd
         .endpoints
@@ -79,6 +90,18 @@ pub fn status(config: &Config, now: Timestamp, memory: &mut Memory) -> Result<St
         stale_after: config.report.stale_after,
         space: directory.space()?,
         certificates: certificates.chain(kept).collect(),
+        trouble: &trouble,
         now,
     }))
+}
+
+/// Whether there is nothing left to remove, whoever has removed it.
+fn is_pruned(
+    config: &Config,
+    catalog: Catalog<'_>,
+    listing: &Listing<Summary>,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let plan = Plan::make(&config.retention, &listing.backups, None, now).with_lost(&listing.lost);
+    Ok(plan.removals().next().is_none() && catalog.removed()?.is_empty())
 }
