@@ -3,6 +3,7 @@
 mod exit_code;
 mod in_place;
 mod refusal;
+mod space;
 
 pub use exit_code::ExitCode;
 pub use refusal::{Refusal, Why};
@@ -228,15 +229,7 @@ impl Error {
             Error::NotSound(_) => "See which are good with: hypercloud-etcd list",
             Error::MixedClusters(_) => "Name only members of one cluster in etcd.endpoints.",
             Error::Members(failures) => return failures.iter().find_map(Error::hint),
-            Error::Space { held: Some(id), .. } => {
-                return Some(format!(
-                    "Nothing is removed while backup {id} is suspect: hypercloud-etcd show {id} tells why, \
-                     hypercloud-etcd accept {id} ends it. Or free some space, or move backup.dir to a larger file system."
-                ));
-            }
-            Error::Space { .. } => {
-                "Free some space or move backup.dir to a larger file system; no backup that the policy keeps is removed to make room."
-            }
+            Error::Space { held, .. } => return Some(space::hint(held.as_deref())),
             Error::Spool { source, .. } | Error::Catalog(catalog::Error::Write { source, .. })
                 if is_full(Errno::from_io_error(source)) =>
             {

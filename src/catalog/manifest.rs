@@ -193,12 +193,11 @@ impl Manifest {
         Ok(json)
     }
 
-    /// Takes over what the cluster was called before, by the last good backup before this one.
-    pub fn succeed(&mut self, last_good: &Manifest) {
-        let before = &last_good.source.cluster_id;
-        let before = last_good.succeeds.iter().chain(std::iter::once(before));
-        let other = before.filter(|id| **id != self.source.cluster_id);
-        self.succeeds = other.cloned().collect();
+    /// Takes over what the cluster was called before, from a backup of this id and with this past.
+    pub fn succeed(&mut self, cluster_id: &str, succeeds: &[String]) {
+        let past = succeeds.iter().map(String::as_str).chain([cluster_id]);
+        let other = past.filter(|id| *id != self.source.cluster_id);
+        self.succeeds = other.map(str::to_owned).collect();
     }
 
     /// The result of one proof.

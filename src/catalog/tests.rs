@@ -107,7 +107,7 @@ fn a_published_backup_is_listed_and_found_as_it_was_written() {
         publish(&directory, &manifest(id, 100 + age as u64)).unwrap();
     }
     let listed: Vec<String> = catalog
-        .list()
+        .list_present()
         .unwrap()
         .backups
         .iter()
@@ -229,7 +229,7 @@ fn an_amended_manifest_is_whole_private_and_the_only_one() {
     for pinned in [true, false, true] {
         backup.pinned = pinned;
         catalog.amend(&backup).unwrap();
-        assert_eq!(catalog.list().unwrap().backups, [backup.clone()]);
+        assert_eq!(catalog.list_present().unwrap().backups, [backup.clone()]);
         assert_eq!(
             names(&directory),
             ["etcd-20261122T060000Z.db", "etcd-20261122T060000Z.json"]
@@ -258,7 +258,7 @@ fn a_removed_backup_is_gone_with_all_that_is_its_own_and_nothing_else() {
     let note = ".etcd-20261122T070000Z.removed".to_owned();
     assert!(names(&directory).contains(&note));
     assert_eq!(told[0].manifest, Some(manifest(goes, 1)));
-    assert_eq!(catalog.list().unwrap().backups.len(), 1);
+    assert_eq!(catalog.list_present().unwrap().backups.len(), 1);
     catalog.end_removal(&told[0]).unwrap();
     let expected: Vec<String> = before
         .into_iter()
@@ -345,7 +345,7 @@ fn a_manifest_that_cannot_be_trusted_is_named_and_hides_no_other() {
             .unwrap()
             .write_all(text.as_bytes())
             .unwrap();
-        let listing = Catalog::of(&directory).list().unwrap();
+        let listing = Catalog::of(&directory).list_present().unwrap();
         assert_eq!(listing.backups.len(), 1);
         let [(named, reason)] = &listing.unreadable[..] else {
             panic!("{listing:?}")

@@ -92,7 +92,12 @@ impl Arguments {
                 Came::Proven(proven) => proven,
                 // it was removed in the meantime
                 Came::Gone => continue,
-                Came::Elsewhere(why) => return Err(Error::Usage(why)),
+                Came::Elsewhere(why) => {
+                    return Err(Error::Read {
+                        path: config.backup.dir,
+                        source: std::io::Error::other(why),
+                    });
+                }
             };
             if let Some(error) = proven.unrecorded.filter(|_| !is_told) {
                 context.output.end_progress();

@@ -104,7 +104,7 @@ impl Prover {
     }
 
     fn prove(&mut self, config: Arc<Config>, id: BackupId, now: Timestamp) {
-        let (pace, place) = (Arc::clone(&self.pace), self.place);
+        let (pace, directory) = (Arc::clone(&self.pace), self.place);
         self.work = Some(tokio::task::spawn_blocking(move || {
             let since = std::cell::Cell::new(Instant::now());
             let go_on = || {
@@ -114,7 +114,7 @@ impl Prover {
             };
             let terms = Terms {
                 go_on: Some(&go_on),
-                place,
+                place: directory,
                 // a backup under way may take long: its turn comes again
                 lock_until: None,
             };

@@ -87,7 +87,7 @@ fn judge(config: &Config, catalog: Catalog<'_>, manifest: &mut Manifest) {
             manifest.suspicions = anomaly::suspicions(&config.anomaly, &last_good, manifest);
             // another id is taken over only by the word of a person
             if last_good.source.cluster_id == manifest.source.cluster_id {
-                manifest.succeed(&last_good);
+                manifest.succeeds = last_good.succeeds;
             }
         }
         Ok(None) => {}

@@ -13,16 +13,26 @@ use crate::report::{Status, View};
 use crate::retention::Plan;
 use crate::store::Directory;
 
-/// All backups, newest first, with everything that is known of each.
+/// All backups, newest first, with everything that is known of each; those without their snapshots
+/// apart.
 ///
 /// # Errors
 /// Where the directory cannot be read.
 pub fn manifests(config: &Config) -> Result<Listing, Error> {
     let directory = Directory::open(&config.backup.dir)?;
-    Ok(Catalog::of(&directory).list()?)
+    Ok(Catalog::of(&directory).list_present()?)
 }
 
-/// All backups, newest first.
+/// All backups, newest first; those without their snapshots apart.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn present(config: &Config) -> Result<Listing<Summary>, Error> {
+    let directory = Directory::open(&config.backup.dir)?;
+    Ok(Catalog::of(&directory).present(&mut Memory::default())?)
+}
+
+/// All backups, newest first, whether their snapshots are there or not.
 ///
 /// # Errors
 /// Where the directory cannot be read.

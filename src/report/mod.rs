@@ -175,12 +175,7 @@ impl Status {
             hold,
             failing,
             pruning,
-            all_proven_since: backups
-                .iter()
-                .filter(|backup| backup.decay().is_none())
-                .map(|backup| backup.last_proven(view.now))
-                .min()
-                .flatten(),
+            all_proven_since: all_proven_since(backups, view.now),
             due,
             next: view.schedule.next(view.now),
             disk: Disk {
@@ -192,6 +187,12 @@ impl Status {
             staleness,
         }
     }
+}
+
+/// When the one was proven that was proven longest ago, of those that stand up to it.
+fn all_proven_since(backups: &[Summary], now: Timestamp) -> Option<Timestamp> {
+    let sound = backups.iter().filter(|backup| backup.decay().is_none());
+    sound.map(|backup| backup.last_proven(now)).min().flatten()
 }
 
 fn age(now: Timestamp, backup: &Summary) -> SignedDuration {

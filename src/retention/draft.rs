@@ -56,7 +56,7 @@ impl<'p, 'm> Draft<'p, 'm> {
             backup if backup.is_good() => Standing::Good,
             _ => Standing::Doubtful,
         };
-        let standings: Vec<Standing> = sorted.iter().map(|backup| standing(backup)).collect();
+        let standings: Vec<Standing> = sorted.iter().map(standing).collect();
         let good = standings.iter().enumerate();
         let good = good.filter(|(_, standing)| **standing == Standing::Good);
         Draft {
