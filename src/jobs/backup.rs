@@ -342,3 +342,6 @@ impl Taken<'_> {
         Ok(catalog.publish(self.draft, manifest)?)
     }
 }
+
+#[cfg(test)]
+mod tests;
