@@ -262,12 +262,12 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Error::Config(error) => config_code(error),
+            Error::Config(error) => exit_code::of_config(error),
             Error::MixedClusters(_)
             | Error::Schedule(_)
             | Error::Manifest { .. }
             | Error::NoEtcd { .. } => ExitCode::Config,
-            Error::CronJob(error) => cronjob_code(error),
+            Error::CronJob(error) => exit_code::of_cronjob(error),
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
             Error::DataDir(error) => datadir_code(error),
@@ -316,23 +316,6 @@ impl Error {
             self,
             Error::Etcd(_) | Error::Trailer { .. } | Error::Damaged { .. } | Error::Space { .. }
         )
-    }
-}
-
-fn config_code(error: &config::Error) -> ExitCode {
-    match error {
-        config::Error::Denied { .. } => ExitCode::Permission,
-        _ => ExitCode::Config,
-    }
-}
-
-fn cronjob_code(error: &cronjob::Error) -> ExitCode {
-    match error {
-        cronjob::Error::Path { .. } | cronjob::Error::Login | cronjob::Error::NoEndpoint => {
-            ExitCode::Config
-        }
-        cronjob::Error::Yaml(_) => ExitCode::Bug,
-        _ => ExitCode::Usage,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The codes that a command exits with.
 
+use crate::{config, cronjob};
+
 /// Exit codes, as in sysexits.h; the unit and the man page rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -78,5 +80,22 @@ impl ExitCode {
             ExitCode::Permission => "permission",
             ExitCode::Config => "config",
         }
+    }
+}
+
+pub(super) fn of_config(error: &config::Error) -> ExitCode {
+    match error {
+        config::Error::Denied { .. } => ExitCode::Permission,
+        _ => ExitCode::Config,
+    }
+}
+
+pub(super) fn of_cronjob(error: &cronjob::Error) -> ExitCode {
+    match error {
+        cronjob::Error::Path { .. } | cronjob::Error::Login | cronjob::Error::NoEndpoint => {
+            ExitCode::Config
+        }
+        cronjob::Error::Yaml(_) => ExitCode::Bug,
+        _ => ExitCode::Usage,
     }
 }
