@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use hypercloud_etcd::catalog::{BackupId, Manifest};
+use hypercloud_etcd::catalog::{BackupId, Summary};
 use hypercloud_etcd::retention::{Plan, Policy};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -20,7 +20,7 @@ const ROUNDS: usize = 11;
 
 fn main() {
     let now: Timestamp = "2026-11-22T06:30:00Z".parse().unwrap();
-    let backups: Vec<Manifest> = (0..BACKUPS).map(|hour| backup(now, hour)).collect();
+    let backups: Vec<Summary> = (0..BACKUPS).map(|hour| backup(now, hour)).collect();
     let berlin = TimeZone::get("Europe/Berlin").unwrap();
     let usual = Policy {
         keep_last: 24,
@@ -64,7 +64,7 @@ fn main() {
     }
 }
 
-fn backup(now: Timestamp, hours_ago: i64) -> Manifest {
+fn backup(now: Timestamp, hours_ago: i64) -> Summary {
     let started = now - SignedDuration::from_hours(hours_ago);
     let id = BackupId::at(started);
     let sum = "ab".repeat(32);
@@ -78,5 +78,5 @@ fn backup(now: Timestamp, hours_ago: i64) -> Manifest {
         "source": {"endpoint": "https://127.0.0.1:2379", "clusterId": "1", "memberId": "2", "etcdVersion": "3.5.1"},
         "verification": [], "started": started, "finished": started, "toolVersion": "0"
     });
-    Manifest::parse(&id.manifest_name(), json.to_string().as_bytes()).unwrap()
+    Summary::parse(&id.manifest_name(), json.to_string().as_bytes()).unwrap()
 }

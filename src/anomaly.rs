@@ -69,10 +69,6 @@ pub fn suspicions(settings: &Settings, last_good: &Manifest, new: &Manifest) -> 
 /// What of the keys is gone: the largest loss hides the smaller ones that follow from it.
 fn fallen(settings: &Settings, before: &Facts, now: &Facts) -> Vec<String> {
     let least = u64::from(settings.min_keys);
-    let (had, has) = (before.total_key, now.total_key);
-    if had >= least && has < had / ALMOST_EMPTY {
-        return vec![format!("the store is almost empty: {}", fall(had, has))];
-    }
     let ignored: HashSet<&str> = settings.ignore.iter().map(String::as_str).collect();
     let lasting = |facts: &Facts| {
         let counted = facts.types.iter();
@@ -85,6 +81,12 @@ fn fallen(settings: &Settings, before: &Facts, now: &Facts) -> Vec<String> {
         })
     };
     let ((old_keys, old_bytes), (keys, bytes)) = (lasting(before), lasting(now));
+    let (had, has) = (before.total_key, now.total_key);
+    // a small store can be nearly all events, and these expire
+    let is_loss = old_keys < least || settings.is_fall(old_keys, keys);
+    if had >= least && has < had / ALMOST_EMPTY && is_loss {
+        return vec![format!("the store is almost empty: {}", fall(had, has))];
+    }
     let mut found = Vec::new();
     if old_keys >= least && settings.is_fall(old_keys, keys) {
         found.push(format!("the keys fell {}", fall(old_keys, keys)));

@@ -4,6 +4,7 @@ mod code;
 mod exit_code;
 mod in_place;
 mod refusal;
+mod space;
 
 use code::{config_code, cronjob_code, datadir_code, io_code, store_code};
 
@@ -91,6 +92,8 @@ pub enum Error {
         free: u64,
         /// Bytes that stay free.
         reserve: u64,
+        /// The suspect backup because of which nothing is pruned.
+        held: Option<String>,
     },
     /// The snapshot could not be written.
     #[error("the snapshot could not be written to {}", path.display())]
@@ -240,6 +243,7 @@ impl Error {
             Error::DataDir(error) => error.hint(),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_hint(error),
             Error::Members(failures) => failures.iter().find_map(Error::hint),
+            Error::Space { held, .. } => Some(space::hint(held.as_deref())),
             other => other.own_hint().map(str::to_owned),
         }
     }
@@ -261,9 +265,6 @@ impl Error {
             }
             Error::NotSound(_) => "See which are good with: hypercloud-etcd list",
             Error::MixedClusters(_) => "Name only members of one cluster in etcd.endpoints.",
-            Error::Space { .. } => {
-                "Free some space or move backup.dir to a larger file system; no backup that the policy keeps is removed to make room."
-            }
             Error::Spool { source, .. } | Error::Catalog(catalog::Error::Write { source, .. })
                 if is_full(Errno::from_io_error(source)) =>
             {
@@ -397,7 +398,10 @@ fn store_hint(error: &store::Error) -> Option<String> {
         (_, errno) if is_full(errno) => {
             "Free some space on that file system; no earlier backup was touched.".to_owned()
         }
-        (store::Error::Write { .. }, Some(Errno::LOOP | Errno::ISDIR)) => {
+        (
+            store::Error::Write { .. },
+            Some(Errno::LOOP | Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR),
+        ) => {
             format!("There is something else in place of that file; move it away: {path}")
         }
         (store::Error::Exists { .. }, _) => "Move that file away; it is not touched.".to_owned(),

@@ -115,6 +115,35 @@ fn a_backup_that_does_not_fit_costs_only_what_the_policy_removes_anyway() {
     assert_eq!(whole(&host.backups), [&ids[2..], &[id(&output)]].concat());
 }
 
+#[test]
+fn backups_that_cannot_be_verified_for_days_do_not_fill_the_disk_for_good() {
+    let host = host_with("mount");
+    let mount = Mount::tmpfs(&host.backups, "8m");
+    let server = Fake::start(&host.pki, &golden("3.5.30"), Script::Faithful);
+    let history = History::new();
+    let lay = |hour, verified: bool| {
+        let started = format!("2026-03-01T{hour:02}:00:00Z");
+        history.lay_as(&host.backups, &started, |manifest| {
+            manifest["stored"]["size"] = serde_json::json!(1 << 20);
+            manifest["verified"] = serde_json::json!(verified);
+        })
+    };
+    let good = lay(0, true);
+    let failed: Vec<String> = (1..6).map(|hour| lay(hour, false)).collect();
+    let policy = "[retention]\nkeep_last = 24\nmin_verified = 2";
+    host.configure_as(&[server.endpoint()], &host.pki.client, policy);
+    host.run(&["prune"]).expect_success();
+    assert_eq!(whole(&host.backups).len(), 6, "nobody needs the room yet");
+    // room for it only where three of the five are gone; the newest stay to be looked at
+    host.reserve(&(mount.free() + (5 << 19)).to_string());
+    let output = host.run(&["backup", "--json"]).expect_success();
+    assert_eq!(output.stderr.matches("to make room").count(), 3, "{output}");
+    assert_eq!(
+        whole(&host.backups),
+        [&[good], &failed[3..], &[id(&output)]].concat()
+    );
+}
+
 /// A server that takes seconds for a large snapshot.
 fn slow(host: &Host) -> Fake {
     let pause = Duration::from_millis(250);

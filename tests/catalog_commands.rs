@@ -178,6 +178,22 @@ fn a_backup_whose_snapshot_is_lost_or_cut_is_none_to_status() {
     let status = status(1);
     assert_eq!(status["verified"], 1, "{status:#}");
     assert_eq!(status["newestVerified"]["id"], backups[0]["id"]);
+    let listed = host.run(&["list", "--json"]).expect_success();
+    assert!(!listed.stderr.contains("left out"), "{listed}");
+    let listed = listed.json();
+    let lost = |place: usize| listed[place]["lost"].to_string();
+    assert!(
+        lost(0).contains("is lost") && lost(1).contains("4096 bytes"),
+        "{listed:#}"
+    );
+    assert_eq!(listed[2], backups[0]);
+    let table = host.run(&["list"]).expect_success().stdout;
+    let marks: Vec<bool> = table
+        .lines()
+        .skip(1)
+        .map(|line| line.ends_with("LOST"))
+        .collect();
+    assert_eq!(marks, [true, true, false], "{table}");
     let problems = status["problems"].to_string();
     for problem in ["its snapshot is lost", "its snapshot has 4096 bytes"] {
         assert!(problems.contains(problem), "{problems}");

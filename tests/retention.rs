@@ -273,6 +273,256 @@ fn a_host_that_was_renamed_still_prunes_what_it_made_before() {
 }
 
 #[test]
+fn hosts_of_one_cluster_that_share_a_directory_count_together_and_each_prunes_all() {
+    let (host, _server) = host("keep_last = 3\nkeep_daily = 0\nkeep_weekly = 0");
+    let mut ids = Vec::new();
+    for hour in 0..6 {
+        let started = format!("2026-03-01T{hour:02}:00:00Z");
+        ids.push(history().lay_as(&host.backups, &started, |manifest| {
+            let node = hour % 2;
+            manifest["source"]["endpoint"] = json!(format!("https://node-{node}:2379"));
+            manifest["source"]["memberId"] = json!(format!("{node:x}"));
+        }));
+    }
+    host.run(&["prune"]).expect_success();
+    assert_eq!(whole(&host.backups), ids[3..]);
+}
+
+#[test]
+fn backups_of_another_cluster_in_the_directory_count_for_nothing_and_are_not_removed() {
+    let (host, _server) = host(
+        "keep_last = 2\nkeep_daily = 0\nkeep_weekly = 0\nmin_verified = 1\nmax_total_size = \"1KiB\"",
+    );
+    let ids = ten_days(&host);
+    let foreign: Vec<String> = (1..=9)
+        .map(|day| {
+            let started = format!("2026-03-{day:02}T18:00:00Z");
+            history().lay_as(&host.backups, &started, |manifest| {
+                manifest["source"]["clusterId"] = json!("beef");
+                manifest["verified"] = json!(day % 3 != 0);
+                manifest["stored"]["size"] = json!(1000);
+            })
+        })
+        .collect();
+    let told = host.run(&["prune"]).expect_success();
+    assert_eq!(
+        told.stdout.matches("of another cluster, beef").count(),
+        9,
+        "{told}"
+    );
+    let mut expected = [&foreign[..], &ids[8..]].concat();
+    expected.sort();
+    assert_eq!(whole(&host.backups), expected);
+}
+
+#[test]
+fn bit_rot_is_never_pruned_away_however_many_good_ones_follow() {
+    let (host, _server) = host(
+        "keep_last = 1\nkeep_daily = 0\nkeep_weekly = 0\nmin_verified = 1\nmax_total_size = \"1KiB\"",
+    );
+    let ids = ten_days(&host);
+    // ten bytes are no snapshot any more
+    host.run(&["verify", &ids[2]]).expect_code(65);
+    for command in [["prune"], ["backup"], ["backup"]] {
+        host.run(&command).expect_success();
+        let left = whole(&host.backups);
+        assert_eq!((left.len(), &left[0]), (2, &ids[2]), "{command:?}");
+    }
+    let table = host.run(&["prune", "--dry-run"]).expect_success();
+    assert!(
+        table
+            .stdout
+            .contains("no longer stands up to its proof; verify it again, or remove it by hand"),
+        "{table}"
+    );
+    let status = host.run(&["status", "--json"]).expect_code(1).json();
+    assert_eq!(status["failedAgain"], json!([ids[2]]), "{status:#}");
+    for suffix in ["json", "db"] {
+        fs::remove_file(host.backups.join(format!("etcd-{}.{suffix}", ids[2]))).unwrap();
+    }
+    host.run(&["status"]).expect_success();
+}
+
+#[test]
+fn a_directory_that_is_a_link_or_has_backups_below_it_is_pruned_itself_and_no_other() {
+    let (mut host, server) = host("");
+    let real = host.backups.clone();
+    let below = real.join("node-2");
+    fs::create_dir(&below).unwrap();
+    let others: Vec<String> = (1..=5)
+        .map(|day| history().lay(&below, &format!("2026-03-{day:02}T06:00:00Z")))
+        .collect();
+    host.backups = host.directory().join("link");
+    symlink(&real, &host.backups).unwrap();
+    let policy = "keep_last = 2\nkeep_daily = 0\nkeep_weekly = 0\nmin_verified = 1";
+    configure(&host, &server, policy);
+    let ids = ten_days(&host);
+    host.run(&["prune"]).expect_success();
+    assert_eq!(
+        (whole(&real), whole(&below)),
+        (ids[8..].to_vec(), others.clone())
+    );
+    // and where the sub-directory is the one that is configured, it is that one
+    host.backups = below.clone();
+    configure(&host, &server, policy);
+    host.run(&["prune"]).expect_success();
+    assert_eq!(
+        (whole(&real), whole(&below)),
+        (ids[8..].to_vec(), others[3..].to_vec())
+    );
+}
+
+#[test]
+fn manifests_that_somebody_else_removed_cost_no_snapshot_and_no_backup() {
+    let (host, _server) = host("keep_last = 2\nkeep_daily = 0\nkeep_weekly = 0\nmin_verified = 1");
+    let ids = ten_days(&host);
+    // as a cleaner of old small files does
+    for id in &ids {
+        fs::remove_file(host.backups.join(format!("etcd-{id}.json"))).unwrap();
+    }
+    for _ in 0..3 {
+        host.run(&["backup"]).expect_success();
+    }
+    for id in &ids {
+        let data = fs::read(host.backups.join(format!("etcd-{id}.db"))).unwrap();
+        assert_eq!(data, b"dddddddddd", "{id}");
+    }
+    let listed = host.run(&["list", "--json"]).expect_success().json();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+}
+
+/// A suspect backup that nobody has decided on.
+fn lay_suspect(host: &Host, started: &str) -> String {
+    history().lay_as(&host.backups, started, |manifest| {
+        manifest["suspicions"] = json!(["keys are gone"]);
+    })
+}
+
+#[test]
+fn a_held_backup_freezes_what_would_go_until_somebody_decides() {
+    let (host, _server) = host("keep_last = 1\nkeep_daily = 0\nkeep_weekly = 0\nmin_verified = 1");
+    let ids = ten_days(&host);
+    let held = [
+        lay_suspect(&host, "2026-03-10T07:00:00Z"),
+        lay_suspect(&host, "2026-03-10T08:00:00Z"),
+    ];
+    let all = [&ids[..], &held].concat();
+    let told = host.run(&["prune"]).expect_success();
+    assert_eq!(whole(&host.backups), all);
+    assert!(
+        told.stdout.contains(&format!(
+            "nothing is removed until backup {} is accepted",
+            held[1]
+        )),
+        "{told}"
+    );
+    // nor is room made
+    host.reserve("900TiB");
+    let full = host.run(&["backup"]).expect_code(73);
+    assert!(
+        full.stderr
+            .contains(&format!("hypercloud-etcd accept {}", held[1])),
+        "{full}"
+    );
+    assert_eq!(whole(&host.backups), all);
+    // its snapshot gone, it holds all the same, and is not told to count for nothing
+    let data = host.backups.join(format!("etcd-{}.db", held[0]));
+    fs::remove_file(&data).unwrap();
+    let told = host.run(&["prune"]).expect_success();
+    assert!(
+        told.stderr
+            .contains("it is suspect, and nothing is removed until"),
+        "{told}"
+    );
+    assert!(!told.stderr.contains("counts for nothing"), "{told}");
+    let listed = host.run(&["list"]).expect_success().stdout;
+    assert!(listed.contains("LOST, SUSPECT, holds pruning"), "{listed}");
+    fs::write(&data, b"dddddddddd").unwrap();
+
+    let pinned = host.run(&["pin", "latest"]).expect_success().stdout;
+    for said in ["is pinned", "is accepted", "1 earlier backup stays suspect"] {
+        assert!(pinned.contains(said), "{pinned}");
+    }
+    let told = host.run(&["prune"]).expect_success();
+    assert_eq!(whole(&host.backups), held[1..], "{told}");
+}
+
+#[test]
+fn a_damaged_manifest_of_an_earlier_suspect_backup_keeps_nobody_from_accepting_a_later_one() {
+    let (host, _server) = host("");
+    ten_days(&host);
+    let damaged = lay_suspect(&host, "2026-03-10T07:00:00Z");
+    let other = lay_suspect(&host, "2026-03-10T08:00:00Z");
+    let newest = lay_suspect(&host, "2026-03-10T09:00:00Z");
+    let path = host.backups.join(format!("etcd-{damaged}.json"));
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"trigger\"", "\"tricker\"")).unwrap();
+    let told = host.run(&["accept", "latest"]).expect_success();
+    assert!(
+        told.stderr
+            .contains(&format!("backup {damaged} goes on holding")),
+        "{told}"
+    );
+    for said in [&newest, &other] {
+        assert!(told.stdout.contains(said.as_str()), "{told}");
+    }
+}
+
+#[test]
+fn a_clock_that_was_ahead_for_one_backup_is_told_and_is_no_measure_for_those_after_it() {
+    let (host, _server) = host("");
+    let id = history().lay_as(&host.backups, "2099-01-01T00:00:00Z", |manifest| {
+        manifest["revision"] = json!(1_000_000_000);
+    });
+    let made = host.backup();
+    assert_eq!(made["suspicions"], json!([]), "{made:#}");
+    let status = host.run(&["status", "--json"]).expect_code(1).json();
+    assert_eq!(status["newestVerified"]["id"], made["id"]);
+    let problems = status["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let told = text(&json!({"problem": problems[0]}), "problem").to_owned();
+    assert!(
+        told.contains(&format!("remove etcd-{id}.json and then etcd-{id}.db")),
+        "{told}"
+    );
+}
+
+#[test]
+fn status_tells_what_the_daemon_remembers_until_it_is_over() {
+    let (host, _server) = host("keep_last = 1\nkeep_daily = 0\nkeep_weekly = 0\nmin_verified = 1");
+    ten_days(&host);
+    let made = text(&host.backup(), "id").to_owned();
+    assert_eq!(whole(&host.backups), [made]);
+    let state = host.directory().join("state");
+    fs::create_dir(&state).unwrap();
+    let lasts = |error: &str, last: &str| json!({"since": "2026-03-01T00:00:00Z", "last": last, "error": error});
+    let remember = |dir: &Path| {
+        let remembered = json!({
+            "format": 1, "settled": null, "open": null, "backups": dir,
+            "failing": lasts("etcd is down", "2099-01-01T00:00:00Z"),
+            "pruning": lasts("it is stuck", "2026-03-01T00:00:00Z"),
+        });
+        fs::write(state.join("state.json"), remembered.to_string()).unwrap();
+    };
+    remember(&host.backups);
+    let problems = || host.run(&["status", "--json"]).json()["problems"].clone();
+    let failing = "backups fail since 2026-03-01T00:00:00Z: etcd is down";
+    // nothing is left to remove, whoever has done it
+    assert_eq!(problems(), json!([failing]));
+    history().lay(&host.backups, "2026-03-01T06:00:00Z");
+    let stuck = "pruning fails since 2026-03-01T00:00:00Z: it is stuck";
+    assert_eq!(problems(), json!([failing, stuck]));
+    host.run(&["prune"]).expect_success();
+    assert_eq!(problems(), json!([failing]));
+    // a daemon of another directory says nothing about this one, and nor does one that is none
+    remember(Path::new("/elsewhere"));
+    assert_eq!(problems(), json!([]));
+    fs::write(state.join("state.json"), "{").unwrap();
+    host.run(&["status"]).expect_success();
+    assert!(state.join("state.json").exists(), "a look changes nothing");
+}
+
+#[test]
 fn a_typo_in_the_policy_prunes_nothing_and_is_told() {
     let (host, server) = host("");
     let ids = ten_days(&host);
@@ -431,4 +681,44 @@ fn a_manifest_that_cannot_be_read_keeps_every_copy_of_a_ca() {
     fs::remove_file(unreadable).unwrap();
     host.run(&["prune"]).expect_success();
     assert!(!homes(&host).contains(&first));
+}
+
+#[test]
+fn a_new_cluster_id_that_somebody_accepted_goes_on_with_the_old_one_and_no_other() {
+    let (host, server) = host("keep_last = 2\nkeep_daily = 0\nkeep_weekly = 0\nmin_verified = 1");
+    let ids = ten_days(&host);
+    let lay = |started: &str, cluster: &str, is_suspect: bool| {
+        history().lay_as(&host.backups, started, |manifest| {
+            manifest["source"]["clusterId"] = json!(cluster);
+            if is_suspect {
+                manifest["suspicions"] = json!(["the cluster's id is another one"]);
+            }
+        })
+    };
+    let old = text(
+        &host.run(&["show", "latest", "--json"]).json()["source"],
+        "clusterId",
+    )
+    .to_owned();
+    let rebuilt = lay("2026-03-11T06:00:00Z", "beef", true);
+    let accepted = host
+        .run(&["accept", "latest", "--json"])
+        .expect_success()
+        .json();
+    assert_eq!(accepted["succeeds"], json!([old]));
+    // somebody lays a backup of a third cluster beside them, and ours looks suspect because of it
+    let third = lay("2026-03-12T06:00:00Z", "cafe", false);
+    let own = lay("2026-03-12T07:00:00Z", "beef", true);
+    let accepted = host
+        .run(&["accept", &own, "--json"])
+        .expect_success()
+        .json();
+    assert_eq!(accepted["succeeds"], json!([old]));
+    configure(
+        &host,
+        &server,
+        "keep_last = 3\nkeep_daily = 0\nkeep_weekly = 0\nmin_verified = 1",
+    );
+    host.run(&["prune"]).expect_success();
+    assert_eq!(whole(&host.backups), [ids[9].clone(), rebuilt, third, own]);
 }

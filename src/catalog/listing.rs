@@ -52,20 +52,12 @@ impl<B> Default for Listing<B> {
 }
 
 impl Catalog<'_> {
-    /// Reads every manifest.
+    /// Reads every manifest, without the backups whose snapshot is not there in its full size: these
+    /// are among what cannot be read. No byte of a snapshot is looked at. Ten thousand whole manifests
+    /// take a hundred megabytes; whoever needs less takes [`Catalog::present`].
     ///
     /// # Errors
     /// [`Error::Store`] where the directory cannot be read; a single manifest never fails it.
-    pub fn list(&self) -> Result<Listing, Error> {
-        let read = read_all(&self.manifest_names()?, |name| self.manifest(name));
-        Ok(self.listing(read, |backup| (backup.started, &backup.id)))
-    }
-
-    /// What [`Catalog::list`] finds, without the backups whose snapshot is not there in its full
-    /// size: these are among what cannot be read. No byte of a snapshot is looked at.
-    ///
-    /// # Errors
-    /// Those of [`Catalog::list`].
     pub fn list_present(&self) -> Result<Listing, Error> {
         let read = read_all(&self.manifest_names()?, |name| {
             let manifest = self.manifest(name)?;
@@ -78,7 +70,7 @@ impl Catalog<'_> {
     /// Reads every manifest, as far as a list of all needs it.
     ///
     /// # Errors
-    /// Those of [`Catalog::list`].
+    /// Those of [`Catalog::list_present`].
     pub fn summaries(&self) -> Result<Listing<Summary>, Error> {
         let read = read_all(&self.manifest_names()?, |name| {
             Summary::parse(name, &self.bytes(name)?)
@@ -91,7 +83,7 @@ impl Catalog<'_> {
     /// manifest that is in the memory and was not changed since.
     ///
     /// # Errors
-    /// Those of [`Catalog::list`].
+    /// Those of [`Catalog::list_present`].
     pub fn present(&self, memory: &mut Memory) -> Result<Listing<Summary>, Error> {
         let read = read_all(&self.manifest_names()?, |name| {
             let stamp = self.directory.stamp(name).map_err(reason)?;
@@ -117,18 +109,21 @@ impl Catalog<'_> {
         Ok(self.present_of(found, |backup| (backup.started, &backup.id)))
     }
 
-    /// The newest backup that is good and whose snapshot is there in its full size: what the next
-    /// one is compared with. The order is that of the ids.
+    /// The newest backup that is good, whose snapshot is there in its full size, and that began at
+    /// this time or before: what one that began then is compared with. A backup of a clock that was
+    /// ahead would be the newest for years. The order is that of the ids.
     ///
     /// # Errors
     /// [`Error::Store`] where the directory cannot be read.
-    pub fn newest_good(&self) -> Result<Option<Manifest>, Error> {
+    pub fn newest_good(&self, until: Timestamp) -> Result<Option<Manifest>, Error> {
         let mut names = self.manifest_names()?;
         names.sort_unstable();
         let newest_first = names.iter().rev();
         let mut readable = newest_first.filter_map(|name| self.manifest(name).ok());
         Ok(readable.find(|backup| {
-            backup.is_good() && self.presence(&backup.file, backup.stored.size).is_ok()
+            backup.is_good()
+                && backup.started <= until
+                && self.presence(&backup.file, backup.stored.size).is_ok()
         }))
     }
 

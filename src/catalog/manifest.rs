@@ -44,6 +44,9 @@ pub struct Manifest {
     pub facts: Facts,
     /// The member that served it.
     pub source: Source,
+    /// The ids that the same cluster had before, by the word of whoever accepted a new one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub succeeds: Vec<String>,
     /// Each proof, and what came of it.
     pub verification: Vec<Step>,
     /// Members whose own data differs from the snapshot: a corrupt member, or several.
@@ -188,6 +191,13 @@ impl Manifest {
         let mut json = serde_json::to_vec_pretty(self)?;
         json.push(b'\n');
         Ok(json)
+    }
+
+    /// Takes over what the cluster was called before, from a backup of this id and with this past.
+    pub fn succeed(&mut self, cluster_id: &str, succeeds: &[String]) {
+        let past = succeeds.iter().map(String::as_str).chain([cluster_id]);
+        let other = past.filter(|id| *id != self.source.cluster_id);
+        self.succeeds = other.map(str::to_owned).collect();
     }
 
     /// The result of one proof.

@@ -42,11 +42,13 @@ macro_rules! standing {
                 last.filter(|last| last.result == Outcome::Failed)
             }
 
-            /// When its bytes were last looked at.
+            /// When its bytes were last looked at, as far as that was before now; a proof from the
+            /// future says nothing.
             #[must_use]
-            pub fn last_proven(&self) -> Timestamp {
-                let last = self.last_verified.as_ref();
-                last.map_or(self.finished, |last| last.at)
+            pub fn last_proven(&self, now: Timestamp) -> Option<Timestamp> {
+                let again = self.last_verified.as_ref().map(|last| last.at);
+                let proofs = again.into_iter().chain([self.finished]);
+                proofs.into_iter().find(|at| *at <= now)
             }
         }
     )+};

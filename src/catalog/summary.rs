@@ -2,10 +2,11 @@
 //! time. The keys of each type, most of a manifest, are passed over.
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::id::BackupId;
 use super::manifest::{self, Manifest, Reproof, Source, Stored};
+use crate::sha256::Sha256;
 
 /// A backup in a list; each field is that of the [`Manifest`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -32,6 +33,12 @@ pub struct Summary {
     pub total_key: u64,
     /// [`Manifest::source`]
     pub source: Source,
+    /// The cluster's CA, where its files were kept: [`Manifest::pki`]
+    #[serde(default, rename = "pki", deserialize_with = "fingerprint")]
+    pub ca: Option<Sha256>,
+    /// [`Manifest::succeeds`]
+    #[serde(default)]
+    pub succeeds: Vec<String>,
     /// [`Manifest::contradicting_members`]
     #[serde(default)]
     pub contradicting_members: Vec<String>,
@@ -65,6 +72,16 @@ impl Summary {
     }
 }
 
+/// Of the copies of a CA, what they are called by.
+fn fingerprint<'de, D: Deserializer<'de>>(copies: D) -> Result<Option<Sha256>, D::Error> {
+    #[derive(Deserialize)]
+    struct Copies {
+        fingerprint: Sha256,
+    }
+    let copies = Option::<Copies>::deserialize(copies)?;
+    Ok(copies.map(|copies| copies.fingerprint))
+}
+
 impl From<Manifest> for Summary {
     fn from(manifest: Manifest) -> Self {
         Summary {
@@ -78,6 +95,8 @@ impl From<Manifest> for Summary {
             revision: manifest.facts.revision,
             total_key: manifest.facts.total_key,
             source: manifest.source,
+            ca: manifest.pki.map(|copies| copies.fingerprint),
+            succeeds: manifest.succeeds,
             contradicting_members: manifest.contradicting_members,
             pki_problems: manifest.pki_problems,
             suspicions: manifest.suspicions,

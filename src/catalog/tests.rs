@@ -47,6 +47,7 @@ pub(crate) fn manifest(id: &str, revision: u64) -> Manifest {
             member_id: "2".into(),
             etcd_version: "3.5.1".into(),
         },
+        succeeds: Vec::new(),
         verification: vec![Step {
             step: Proof::Trailer,
             result: Outcome::Passed,
@@ -106,7 +107,7 @@ fn a_published_backup_is_listed_and_found_as_it_was_written() {
         publish(&directory, &manifest(id, 100 + age as u64)).unwrap();
     }
     let listed: Vec<String> = catalog
-        .list()
+        .list_present()
         .unwrap()
         .backups
         .iter()
@@ -228,7 +229,7 @@ fn an_amended_manifest_is_whole_private_and_the_only_one() {
     for pinned in [true, false, true] {
         backup.pinned = pinned;
         catalog.amend(&backup).unwrap();
-        assert_eq!(catalog.list().unwrap().backups, [backup.clone()]);
+        assert_eq!(catalog.list_present().unwrap().backups, [backup.clone()]);
         assert_eq!(
             names(&directory),
             ["etcd-20261122T060000Z.db", "etcd-20261122T060000Z.json"]
@@ -257,7 +258,7 @@ fn a_removed_backup_is_gone_with_all_that_is_its_own_and_nothing_else() {
     let note = ".etcd-20261122T070000Z.removed".to_owned();
     assert!(names(&directory).contains(&note));
     assert_eq!(told[0].manifest, Some(manifest(goes, 1)));
-    assert_eq!(catalog.list().unwrap().backups.len(), 1);
+    assert_eq!(catalog.list_present().unwrap().backups.len(), 1);
     catalog.end_removal(&told[0]).unwrap();
     let expected: Vec<String> = before
         .into_iter()
@@ -344,7 +345,7 @@ fn a_manifest_that_cannot_be_trusted_is_named_and_hides_no_other() {
             .unwrap()
             .write_all(text.as_bytes())
             .unwrap();
-        let listing = Catalog::of(&directory).list().unwrap();
+        let listing = Catalog::of(&directory).list_present().unwrap();
         assert_eq!(listing.backups.len(), 1);
         let [(named, reason)] = &listing.unreadable[..] else {
             panic!("{listing:?}")
@@ -433,7 +434,8 @@ fn what_a_backup_is_worth() {
 fn the_measure_is_the_newest_good_backup_that_is_there() {
     let (dir, directory) = directory();
     let catalog = Catalog::of(&directory);
-    assert!(catalog.newest_good().unwrap().is_none());
+    let now = || "2026-11-22T06:00:00Z".parse().unwrap();
+    assert!(catalog.newest_good(now()).unwrap().is_none());
     for hour in 1..=5 {
         let mut backup = manifest(&format!("20261122T0{hour}0000Z"), 1);
         backup.verified = hour != 5;
@@ -444,7 +446,31 @@ fn the_measure_is_the_newest_good_backup_that_is_there() {
         };
         publish(&directory, &backup).unwrap();
     }
-    let found = || Some(catalog.newest_good().unwrap()?.id.to_string());
+    // a clock that was years ahead for one backup makes no measure for years
+    publish(&directory, &manifest("20360101T000000Z", 1)).unwrap();
+    let at = |until: &str| {
+        Some(
+            catalog
+                .newest_good(until.parse().unwrap())
+                .unwrap()?
+                .id
+                .to_string(),
+        )
+    };
+    assert_eq!(
+        at("2040-01-01T00:00:00Z").as_deref(),
+        Some("20360101T000000Z")
+    );
+    assert_eq!(
+        at("2026-11-22T03:00:00Z").as_deref(),
+        Some("20261122T030000Z")
+    );
+    assert_eq!(
+        at("2026-11-22T02:59:59Z").as_deref(),
+        Some("20261122T020000Z")
+    );
+    assert_eq!(at("2026-11-22T00:00:00Z"), None);
+    let found = || Some(catalog.newest_good(now()).unwrap()?.id.to_string());
     assert_eq!(found().as_deref(), Some("20261122T030000Z"));
     // neither a file's date nor a snapshot that is cut makes a measure
     let at = |name: &str| dir.path().join(name);

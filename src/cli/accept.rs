@@ -40,7 +40,7 @@ impl Arguments {
     }
 }
 
-fn lines(acceptance: &Acceptance) -> String {
+pub(super) fn lines(acceptance: &Acceptance) -> String {
     let id = &acceptance.backup.id;
     let mut text = match acceptance.backup.accepted {
         Some(_) if acceptance.changed => {

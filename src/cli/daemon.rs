@@ -1,13 +1,11 @@
 //! `hypercloud-etcd daemon`
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use hypercloud_etcd::daemon::{self, Setup};
 use hypercloud_etcd::error::{Error, ExitCode};
 use hypercloud_etcd::report::event;
-use hypercloud_etcd::report::state::StateFile;
 use hypercloud_etcd::report::systemd::Systemd;
 
 use super::Context;
@@ -32,7 +30,6 @@ pub(super) struct Arguments {
 
 /// How long work that was given up may take to notice.
 const LAST_WORK: Duration = Duration::from_secs(2);
-const STATE: &str = "/var/lib/hypercloud-etcd";
 
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<ExitCode, Error> {
@@ -54,7 +51,7 @@ impl Arguments {
                 .nodename()
                 .to_string_lossy()
                 .into_owned(),
-            state: StateFile::in_directory(&state_directory()),
+            state: context.state_file(),
             systemd: Systemd::from_environment(),
             clock: &|| context.now(),
         };
@@ -86,15 +83,4 @@ fn tell_journal(error: &Error) {
         "{}",
         text.trim_end()
     );
-}
-
-/// Where systemd made room for the state, or else where it would.
-fn state_directory() -> PathBuf {
-    let given = std::env::var_os("STATE_DIRECTORY");
-    let first = given
-        .as_ref()
-        .and_then(|given| std::env::split_paths(given).next());
-    first
-        .filter(|path| path.is_absolute())
-        .unwrap_or_else(|| Path::new(STATE).into())
 }

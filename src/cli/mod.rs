@@ -28,10 +28,14 @@ use std::process;
 use clap::{Parser, Subcommand};
 use hypercloud_etcd::config::{self, Config, Severity};
 use hypercloud_etcd::error::Error;
+use hypercloud_etcd::report::state::StateFile;
 use jiff::Timestamp;
 
 use log::Log;
 use output::Output;
+
+/// Where the daemon's memory is unless systemd says otherwise.
+const STATE: &str = "/var/lib/hypercloud-etcd";
 
 /// The version, and the commit it was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HCE_COMMIT"), ")");
@@ -100,6 +104,18 @@ impl Context {
     /// The configuration.
     fn config(&self) -> Result<Config, Error> {
         Ok(config::load(&self.config)?)
+    }
+
+    /// What the daemon remembers: where systemd made room for it, or else where it would.
+    #[expect(
+        clippy::unused_self,
+        reason = "only what has the context may ask for the environment"
+    )]
+    fn state_file(&self) -> StateFile {
+        let given = std::env::var_os("STATE_DIRECTORY");
+        let first = given.and_then(|given| std::env::split_paths(&given).next());
+        let own = first.filter(|path| path.is_absolute());
+        StateFile::in_directory(&own.unwrap_or_else(|| STATE.into()))
     }
 
     /// The time: the one place where the command line reads the clock.

@@ -5,13 +5,14 @@ use hypercloud_etcd::catalog::{Manifest, Selector};
 use hypercloud_etcd::error::{Error, ExitCode};
 use hypercloud_etcd::jobs::pin;
 
-use super::Context;
+use super::{Context, accept};
 
 /// Keep a backup, whatever the policy says
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A pinned backup is not pruned until it is unpinned. Its snapshot is not changed; the pin stands in
-its manifest.
+its manifest. Who pins a suspect backup has looked at it: it is accepted, too, which ends its hold
+on pruning.
 
 Example:
   hypercloud-etcd pin latest            before an upgrade")]
@@ -39,9 +40,10 @@ struct One {
 
 impl Pin {
     pub(super) fn run(&self, context: &Context) -> Result<ExitCode, Error> {
-        let backup = pin::pin(&context.config()?, &self.one.selector, context.now())?;
-        self.one
-            .answer(context, &backup, "is pinned: no policy removes it")
+        let (backup, accepted) = pin::pin(&context.config()?, &self.one.selector, context.now())?;
+        let accepted = accepted.as_ref().map_or_else(String::new, accept::lines);
+        let how = format!("is pinned: no policy removes it\n{accepted}");
+        self.one.answer(context, &backup, how.trim_end())
     }
 }
 

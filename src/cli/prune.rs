@@ -36,7 +36,7 @@ impl Arguments {
             prune::prune(&config, now)?
         };
         for left_alone in &pruned.left_alone {
-            tracing::warn!("left alone, and counted for nothing: {left_alone}");
+            tracing::warn!("left alone: {left_alone}");
         }
         if self.json {
             context.output.json(&pruned)?;

@@ -15,7 +15,9 @@ use super::Context;
 /// Is the newest verified backup fresh enough?
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit code 0: yes, and nothing else is wrong; 1: no, and the lines say why.
+Exit code 0: yes, and nothing else is wrong; 1: no, and the lines say why. What the daemon remembers
+to be wrong, that its runs or its pruning fail, is read from $STATE_DIRECTORY/state.json (default
+/var/lib/hypercloud-etcd) where that can be read.
 
 Example:
   hypercloud-etcd status || mail -s 'etcd backups' ops@example.com")]
@@ -31,11 +33,15 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<ExitCode, Error> {
         let config = context.config()?;
+        // without the right to read it, or without a daemon, there is nothing to add
+        let state = context.state_file().peek();
+        let trouble = state.map(|state| state.trouble(&config.backup.dir));
         let status = look::status(
             &config,
             &self.kubernetes_dir,
             context.now(),
             &mut Memory::default(),
+            trouble.unwrap_or_default(),
         )?;
         if self.json {
             context.output.json(&status)?;
@@ -73,11 +79,14 @@ fn lines(status: &Status) -> String {
         None => "no verified backup".to_owned(),
     });
     lines.push(counts(status));
-    lines.extend(
-        status
-            .all_proven_since
-            .map(|since| format!("every backup was proven at {since:.0} or later")),
-    );
+    lines.extend(status.all_proven_since.map(|since| {
+        let which = if status.failed_again.is_empty() {
+            ""
+        } else {
+            "other "
+        };
+        format!("every {which}backup was proven at {since:.0} or later")
+    }));
     lines.extend(
         status
             .next

@@ -1,17 +1,21 @@
 //! `hypercloud-etcd verify`
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use hypercloud_etcd::catalog::{Outcome, Selector};
 use hypercloud_etcd::config::Config;
 use hypercloud_etcd::error::{Error, ExitCode};
 use hypercloud_etcd::jobs::look;
-use hypercloud_etcd::jobs::reverify::prove_again;
+use hypercloud_etcd::jobs::reverify::{Came, Terms, prove_again};
 use hypercloud_etcd::jobs::verify::{self, Verdict};
 use hypercloud_etcd::report::text;
 
 use super::Context;
+
+/// How long the lock of another job, such as a backup under way, is waited for in all.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Prove stored backups again: every byte against the manifest, then every page
 #[derive(Debug, Args)]
@@ -77,11 +81,24 @@ impl Arguments {
             ids.push(look::find(&config, selector)?.id);
         }
         let mut is_told = false;
+        let terms = Terms {
+            lock_until: Some(Instant::now() + PATIENCE),
+            ..Terms::default()
+        };
         for id in ids {
             context.output.step(&format!("proving {id}"));
-            let proven = prove_again(&config, &id, None, context.now())?;
-            // none: it was removed in the meantime
-            let Some(proven) = proven else { continue };
+            let came = prove_again(&config, &id, &terms, context.now())?;
+            let proven = match came {
+                Came::Proven(proven) => proven,
+                // it was removed in the meantime
+                Came::Gone => continue,
+                Came::Elsewhere(why) => {
+                    return Err(Error::Read {
+                        path: config.backup.dir,
+                        source: std::io::Error::other(why),
+                    });
+                }
+            };
             if let Some(error) = proven.unrecorded.filter(|_| !is_told) {
                 context.output.end_progress();
                 tracing::warn!("the result is not written down: {}", error.in_a_line());

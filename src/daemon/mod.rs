@@ -25,7 +25,7 @@ use crate::config::{self, Config, Severity};
 use crate::error::Error;
 use crate::jobs::look;
 use crate::jobs::manifests::KUBERNETES_DIR;
-use crate::report::state::{State, StateFile};
+use crate::report::state::{State, StateFile, Trouble};
 use crate::report::systemd::Systemd;
 use crate::report::{Status, event};
 use crate::schedule;
@@ -229,12 +229,17 @@ impl<'s> Daemon<'s> {
     async fn look(&mut self) {
         let (config, now) = (Arc::clone(&self.config), (self.clock)());
         let memory = Arc::clone(&self.memory);
+        let trouble = Trouble {
+            // that runs fail is told with the next attempt
+            failing: None,
+            pruning: self.state.pruning.clone(),
+        };
         let look = tokio::task::spawn_blocking(move || {
             // a look that hangs keeps the memory; the next one goes without
             let mut fresh = Memory::default();
             let mut known = memory.try_lock().ok();
             let known = known.as_deref_mut().unwrap_or(&mut fresh);
-            look::status(&config, Path::new(KUBERNETES_DIR), now, known)
+            look::status(&config, Path::new(KUBERNETES_DIR), now, known, trouble)
         });
         self.seen = match tokio::time::timeout(LOOK, look).await {
             Ok(Ok(Ok(status))) => Ok(status),
@@ -253,6 +258,9 @@ impl<'s> Daemon<'s> {
         {
             self.state.failing = None;
         }
+        if self.seen.as_ref().is_ok_and(|seen| seen.pruning.is_none()) {
+            self.state.pruning = None;
+        }
     }
 
     /// The line for `systemctl status`.
@@ -263,7 +271,6 @@ impl<'s> Daemon<'s> {
             zone: &self.zone,
             status: &self.seen,
             failing: self.state.failing.as_ref(),
-            pruning: self.state.pruning.as_ref(),
             again: again.map(|open| (open.attempts + 1, open.again)),
             next: self.plan.next_start(),
             proving: self.prover.rounds.progress(),

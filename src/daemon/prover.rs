@@ -17,8 +17,9 @@ use super::rounds::{Rounds, Task};
 use crate::catalog::{BackupId, Outcome};
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
-use crate::jobs::reverify::{self, Proven};
+use crate::jobs::reverify::{self, Came, Due, Proven, Terms};
 use crate::report::{event, text};
+use crate::store::Place;
 
 /// How long a pause may be, and how often a stop is looked for in it.
 const NAP: Duration = Duration::from_millis(100);
@@ -26,14 +27,16 @@ const NAP: Duration = Duration::from_millis(100);
 /// What was done beside the loop.
 pub(super) enum Done {
     /// The backups to prove.
-    Listed(Result<Vec<BackupId>, Error>),
+    Listed(Result<Due, Error>),
     /// One that was proven.
-    Proven(BackupId, Result<Option<Proven>, Error>),
+    Proven(BackupId, Result<Came, Error>),
 }
 
 /// The rounds, and the work that is under way.
 pub(super) struct Prover {
     pub(super) rounds: Rounds,
+    /// The directory of the round under way.
+    place: Option<Place>,
     work: Option<JoinHandle<Done>>,
     pace: Arc<Pace>,
 }
@@ -63,6 +66,7 @@ impl Prover {
     pub(super) fn new(rounds: Rounds) -> Self {
         Prover {
             rounds,
+            place: None,
             work: None,
             pace: Arc::default(),
         }
@@ -93,14 +97,14 @@ impl Prover {
         done
     }
 
-    fn list(&mut self, config: Arc<Config>, proven_before: Timestamp) {
+    fn list(&mut self, config: Arc<Config>, proven_before: Timestamp, now: Timestamp) {
         self.work = Some(tokio::task::spawn_blocking(move || {
-            Done::Listed(reverify::proven_before(&config, proven_before))
+            Done::Listed(reverify::due(&config, proven_before, now))
         }));
     }
 
     fn prove(&mut self, config: Arc<Config>, id: BackupId, now: Timestamp) {
-        let pace = Arc::clone(&self.pace);
+        let (pace, directory) = (Arc::clone(&self.pace), self.place);
         self.work = Some(tokio::task::spawn_blocking(move || {
             let since = std::cell::Cell::new(Instant::now());
             let go_on = || {
@@ -108,10 +112,16 @@ impl Prover {
                 since.set(Instant::now());
                 goes_on
             };
+            let terms = Terms {
+                go_on: Some(&go_on),
+                place: directory,
+                // a backup under way may take long: its turn comes again
+                lock_until: None,
+            };
             let proven = if pace.go_on(Duration::ZERO) {
-                reverify::prove_again(&config, &id, Some(&go_on), now)
+                reverify::prove_again(&config, &id, &terms, now)
             } else {
-                Ok(None)
+                Ok(Came::Gone)
             };
             Done::Proven(id, proven)
         }));
@@ -129,10 +139,11 @@ impl Daemon<'_> {
                 Task::List(proven_before) => {
                     // written before it begins, so that a restart goes on with it
                     self.remember();
-                    self.prover.list(config, proven_before);
+                    self.prover.list(config, proven_before, now);
                 }
                 Task::Prove(id) => self.prover.prove(config, id, now),
                 Task::Tell(tally) => {
+                    self.prover.place = None;
                     let all = text::counted(tally.proven, "stored backup", "stored backups");
                     tracing::info!(
                         message_id = event::PROVEN_AGAIN,
@@ -152,12 +163,19 @@ impl Daemon<'_> {
     pub(super) fn proved(&mut self, done: Result<Done, String>) -> bool {
         let now = (self.clock)();
         match done {
-            Ok(Done::Listed(Ok(backups))) => self.prover.rounds.listed(backups),
+            Ok(Done::Listed(Ok(due))) => self.listed(due, now),
             Ok(Done::Listed(Err(error))) => self.unlisted(now, &error.in_a_line()),
-            Ok(Done::Proven(id, Ok(proven))) => {
-                let is_good = proven.as_ref().map(|proven| !has_failed(proven));
-                self.prover.rounds.proven(&id, is_good);
-                return proven.is_some_and(|proven| tell(&id, &proven));
+            Ok(Done::Proven(id, Ok(Came::Proven(proven)))) if proven.is_locked_out() => {
+                self.prover.rounds.put_off(&id, now);
+            }
+            Ok(Done::Proven(id, Ok(Came::Proven(proven)))) => {
+                self.prover.rounds.proven(&id, Some(!has_failed(&proven)));
+                return tell(&id, &proven);
+            }
+            Ok(Done::Proven(id, Ok(Came::Gone))) => self.prover.rounds.proven(&id, None),
+            Ok(Done::Proven(_, Ok(Came::Elsewhere(why)))) => {
+                let is_news = self.prover.rounds.lost(now);
+                cannot_go_on(is_news, &why);
             }
             Ok(Done::Proven(id, Err(error))) => {
                 tracing::warn!(
@@ -175,10 +193,30 @@ impl Daemon<'_> {
         false
     }
 
-    fn unlisted(&mut self, now: Timestamp, why: &str) {
-        if self.prover.rounds.unlisted(now) {
-            tracing::warn!("the stored backups cannot be proven again yet: {why}");
+    /// Begins with these, or goes on with them. Where a disk is not mounted its mount point is a
+    /// directory, too, and an empty one ends no round.
+    fn listed(&mut self, due: Due, now: Timestamp) {
+        let is_another = self.prover.place.is_some_and(|place| place != due.place);
+        if is_another && due.is_deserted {
+            let dir = self.config.backup.dir.display();
+            let why =
+                format!("{dir} is another directory than when this began, and holds no backup");
+            self.unlisted(now, &why);
+            return;
         }
+        self.prover.place = Some(due.place);
+        self.prover.rounds.listed(due.ids);
+    }
+
+    fn unlisted(&mut self, now: Timestamp, why: &str) {
+        let is_news = self.prover.rounds.unlisted(now);
+        cannot_go_on(is_news, why);
+    }
+}
+
+fn cannot_go_on(is_news: bool, why: &str) {
+    if is_news {
+        tracing::warn!("the stored backups cannot be proven again yet: {why}");
     }
 }
 

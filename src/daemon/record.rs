@@ -62,6 +62,7 @@ impl Daemon<'_> {
 
     /// Writes what has to survive a restart.
     pub(super) fn remember(&mut self) {
+        self.state.backups = Some(self.config.backup.dir.clone());
         self.state.settled = Some(self.plan.settled());
         self.state.open = self.plan.open().map(|open| Begun {
             planned: open.tick,

@@ -13,7 +13,7 @@ use crate::catalog::BackupId;
 use crate::report::state::Reverify;
 use crate::schedule::Schedule;
 
-/// How soon a directory that cannot be read is tried again.
+/// How soon a directory that cannot be read, or a lock that is held, is tried again.
 const PAUSE: SignedDuration = SignedDuration::from_mins(1);
 
 /// What to do.
@@ -45,6 +45,8 @@ struct Round {
     queue: Option<VecDeque<BackupId>>,
     tally: Tally,
     not_before: Timestamp,
+    /// Whether it was told that the backups cannot be seen.
+    is_told: bool,
 }
 
 impl Round {
@@ -54,6 +56,7 @@ impl Round {
             queue: None,
             tally: Tally::default(),
             not_before: began,
+            is_told: false,
         }
     }
 }
@@ -131,12 +134,11 @@ impl Rounds {
         let Some(round) = &self.round else {
             return Task::Nothing;
         };
+        if now < round.not_before {
+            return Task::Nothing;
+        }
         let Some(queue) = &round.queue else {
-            return if now < round.not_before {
-                Task::Nothing
-            } else {
-                Task::List(round.began)
-            };
+            return Task::List(round.began);
         };
         if let Some(id) = queue.front() {
             return Task::Prove(id.clone());
@@ -165,6 +167,7 @@ impl Rounds {
     pub(super) fn listed(&mut self, backups: Vec<BackupId>) {
         if let Some(round) = &mut self.round {
             round.queue = Some(backups.into());
+            round.is_told = false;
         }
     }
 
@@ -173,9 +176,29 @@ impl Rounds {
         let Some(round) = &mut self.round else {
             return false;
         };
-        let is_first = round.not_before <= round.began;
-        round.not_before = now.saturating_add(PAUSE).unwrap_or(Timestamp::MAX);
-        is_first
+        round.not_before = after_a_pause(now);
+        !std::mem::replace(&mut round.is_told, true)
+    }
+
+    /// The directory is gone in the middle of it: what is left is listed anew. Whether that is news.
+    pub(super) fn lost(&mut self, now: Timestamp) -> bool {
+        if let Some(round) = &mut self.round {
+            round.queue = None;
+        }
+        self.unlisted(now)
+    }
+
+    /// What came of this one could not be written down: it is proven again after the others.
+    pub(super) fn put_off(&mut self, id: &BackupId, now: Timestamp) {
+        let Some(round) = &mut self.round else {
+            return;
+        };
+        if let Some(queue) = &mut round.queue
+            && queue.front() == Some(id)
+        {
+            queue.rotate_left(1);
+            round.not_before = after_a_pause(now);
+        }
     }
 
     /// The one that was to be proven cannot be.
@@ -197,6 +220,10 @@ impl Rounds {
             round.tally.failed += usize::from(is_good == Some(false));
         }
     }
+}
+
+fn after_a_pause(now: Timestamp) -> Timestamp {
+    now.saturating_add(PAUSE).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

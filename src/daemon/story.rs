@@ -18,8 +18,6 @@ pub(super) struct Story<'s> {
     /// The backups; `Err`: why they cannot be seen.
     pub(super) status: &'s Result<Status, String>,
     pub(super) failing: Option<&'s Failing>,
-    /// Why what the policy removes is still there.
-    pub(super) pruning: Option<&'s Failing>,
     /// When a failed run is tried again, and with which attempt.
     pub(super) again: Option<(u32, Timestamp)>,
     pub(super) next: Option<Timestamp>,
@@ -66,10 +64,6 @@ impl Story<'_> {
         for problem in self.problems() {
             let _ = write!(line, "; {problem}");
         }
-        if let Some(pruning) = self.pruning {
-            let (since, why) = (self.time(pruning.since), &pruning.error);
-            let _ = write!(line, "; PRUNING FAILS since {since}: {why}");
-        }
         if let Some(refused) = self.refused {
             let _ = write!(
                 line,
@@ -99,12 +93,19 @@ impl Story<'_> {
         )
     }
 
-    /// What is wrong besides; a failure has been told already, and so has a missing backup.
+    /// What is wrong besides. That there is no fresh backup has been told already where runs fail, or
+    /// where there is none at all.
     fn problems(&self) -> impl Iterator<Item = &String> {
         let status = self.status.as_ref().ok();
-        let status = status.filter(|status| status.newest_verified.is_some());
-        let problems = status.map_or(&[][..], |status| &status.problems);
-        problems.iter().filter(|_| self.failing.is_none())
+        let is_told = |status: &Status, problem: &String| {
+            let is_stale = status.staleness.as_ref() == Some(problem);
+            is_stale && (self.failing.is_some() || status.newest_verified.is_none())
+        };
+        let problems = status.map(|status| {
+            let problems = status.problems.iter();
+            problems.filter(move |problem| !is_told(status, problem))
+        });
+        problems.into_iter().flatten()
     }
 
     /// Hours and minutes, with the day where it is not today.
@@ -216,6 +217,8 @@ mod tests {
             suspect: 0,
             failed_again: Vec::new(),
             hold: None,
+            failing: None,
+            pruning: None,
             all_proven_since: None,
             due: None,
             next: None,
@@ -224,7 +227,11 @@ mod tests {
                 total: 100,
             },
             certificates: Vec::new(),
-            problems: vec!["the certificate in /x expires in 5 days".into()],
+            problems: vec![
+                "the newest verified backup is old".into(),
+                "2 backups are suspect".into(),
+            ],
+            staleness: Some("the newest verified backup is old".into()),
         }
     }
 
@@ -238,7 +245,6 @@ mod tests {
             zone: &TimeZone::UTC,
             status,
             failing,
-            pruning: None,
             again: failing.map(|_| (4, "2026-11-22T14:13:07Z".parse().unwrap())),
             next: Some("2026-11-22T15:00:00Z".parse().unwrap()),
             proving: refused.map(|_| (3, 40)),
@@ -258,7 +264,7 @@ mod tests {
         assert_eq!(
             told(&Ok(status(true)), None, Some("schedule: 61 is no minute")),
             "newest verified backup 14:00 (412 MB, rev 8123456, 12 min ago), next 15:00; disk 61% free; \
-             proving stored backups again, 3 of 40 done; the certificate in /x expires in 5 days; CONFIGURATION REFUSED, the old one goes on: \
+             proving stored backups again, 3 of 40 done; the newest verified backup is old; 2 backups are suspect; CONFIGURATION REFUSED, the old one goes on: \
              schedule: 61 is no minute"
         );
         let failing = Failing {
@@ -269,7 +275,12 @@ mod tests {
         assert_eq!(
             told(&Ok(status(false)), Some(&failing), None),
             "FAILING since 2026-11-21 13:00: etcd refused; attempt 4 at 14:13:07; \
-             no verified backup yet, next 15:00; disk 61% free"
+             no verified backup yet, next 15:00; disk 61% free; 2 backups are suspect"
+        );
+        let hidden = told(&Ok(status(false)), None, None);
+        assert!(
+            hidden.ends_with("disk 61% free; 2 backups are suspect"),
+            "{hidden}"
         );
         assert_eq!(
             told(&Err("no such directory".into()), None, None),

@@ -39,26 +39,64 @@ pub fn accept(config: &Config, selector: &Selector, now: Timestamp) -> Result<Ac
     // nobody can vouch for what is not there
     catalog.data(&backup)?;
     let place = (backup.started, backup.id.clone());
-    let all = catalog.summaries()?.backups.into_iter();
-    let held = all.filter(|other| other.is_held() && other.id != backup.id);
+    let all = catalog.summaries()?.backups;
+    let before = last_of_this_cluster(&backup, &all).cloned();
+    let held = all
+        .into_iter()
+        .filter(|other| other.is_held() && other.id != backup.id);
     let (later, earlier): (Vec<Summary>, Vec<Summary>) =
         held.partition(|other| (other.started, &other.id) > (place.0, &place.1));
     let changed = backup.is_suspect() || !earlier.is_empty();
     // the one that is accepted comes last: until then the hold stands, and this can be done again
-    for other in &earlier {
-        let mut other = catalog.read(&other.id)?;
-        other.released = Some(now);
-        catalog.amend(&other)?;
-    }
+    let released = release(catalog, earlier, now)?;
     if backup.is_suspect() {
+        if let Some(before) = before {
+            backup.succeed(&before.source.cluster_id, &before.succeeds);
+        }
         (backup.accepted, backup.released) = (Some(now), None);
         catalog.amend(&backup)?;
     }
-    let ids = |backups: Vec<Summary>| backups.into_iter().map(|backup| backup.id).collect();
     Ok(Acceptance {
         backup,
-        released: ids(earlier),
-        still_held: ids(later),
+        released,
+        still_held: later.into_iter().map(|backup| backup.id).collect(),
         changed,
     })
+}
+
+/// The good backup, of those sorted newest first, whose cluster this one goes on with: the newest of
+/// its own id, or of any where that id is new. Another cluster's backup that was put beside ours is
+/// not taken for our past.
+fn last_of_this_cluster<'b>(backup: &Manifest, all: &'b [Summary]) -> Option<&'b Summary> {
+    let place = (backup.started, &backup.id);
+    let earlier = || {
+        let all = all.iter();
+        all.filter(move |other| other.is_good() && (other.started, &other.id) < place)
+    };
+    let own = &backup.source.cluster_id;
+    let of_own_id = earlier().find(|other| other.source.cluster_id == *own);
+    of_own_id.or_else(|| earlier().next())
+}
+
+/// Ends what these hold. One whose manifest is damaged cannot say so, and stands in no other's way.
+fn release(
+    catalog: Catalog<'_>,
+    held: Vec<Summary>,
+    now: Timestamp,
+) -> Result<Vec<BackupId>, Error> {
+    let mut released = Vec::new();
+    for Summary { id, .. } in held {
+        match catalog.read(&id) {
+            Ok(mut backup) => {
+                backup.released = Some(now);
+                catalog.amend(&backup)?;
+                released.push(id);
+            }
+            Err(error) => tracing::warn!(
+                "backup {id} goes on holding until its manifest is mended, or removed by hand: {}",
+                Error::from(error).in_a_line()
+            ),
+        }
+    }
+    Ok(released)
 }

@@ -82,12 +82,15 @@ fn judge(config: &Config, catalog: Catalog<'_>, manifest: &mut Manifest) {
     if !manifest.verified {
         return;
     }
-    match catalog.newest_good() {
-        Ok(last_good) => {
-            manifest.suspicions = last_good.map_or_else(Vec::new, |last_good| {
-                anomaly::suspicions(&config.anomaly, &last_good, manifest)
-            });
+    match catalog.newest_good(manifest.started) {
+        Ok(Some(last_good)) => {
+            manifest.suspicions = anomaly::suspicions(&config.anomaly, &last_good, manifest);
+            // another id is taken over only by the word of a person
+            if last_good.source.cluster_id == manifest.source.cluster_id {
+                manifest.succeeds = last_good.succeeds;
+            }
         }
+        Ok(None) => {}
         Err(error) => tracing::warn!(
             "the backup was not compared with the last good one: {}",
             Error::from(error).in_a_line()
@@ -301,6 +304,7 @@ impl Taken<'_> {
                 member_id: format!("{:x}", self.member.member_id),
                 etcd_version: self.member.version.clone(),
             },
+            succeeds: Vec::new(),
             verification: vec![
                 passed(
                     Proof::Trailer,
@@ -338,3 +342,6 @@ impl Taken<'_> {
         Ok(catalog.publish(self.draft, manifest)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

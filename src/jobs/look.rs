@@ -11,19 +11,31 @@ use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::pki;
 use crate::recovery::{self, JournalFile};
+use crate::report::state::Trouble;
 use crate::report::{Status, View};
+use crate::retention::Plan;
 use crate::store::Directory;
 
-/// All backups, newest first, with everything that is known of each.
+/// All backups, newest first, with everything that is known of each; those without their snapshots
+/// apart.
 ///
 /// # Errors
 /// Where the directory cannot be read.
 pub fn manifests(config: &Config) -> Result<Listing, Error> {
     let directory = Directory::open(&config.backup.dir)?;
-    Ok(Catalog::of(&directory).list()?)
+    Ok(Catalog::of(&directory).list_present()?)
 }
 
-/// All backups, newest first.
+/// All backups, newest first; those without their snapshots apart.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn present(config: &Config) -> Result<Listing<Summary>, Error> {
+    let directory = Directory::open(&config.backup.dir)?;
+    Ok(Catalog::of(&directory).present(&mut Memory::default())?)
+}
+
+/// All backups, newest first, whether their snapshots are there or not.
 ///
 /// # Errors
 /// Where the directory cannot be read.
@@ -41,8 +53,9 @@ pub fn find(config: &Config, selector: &Selector) -> Result<Manifest, Error> {
     Ok(Catalog::of(&directory).find(selector)?)
 }
 
-/// Whether the newest verified backup is fresh enough, and what else is wrong. What the memory holds
-/// is not read again. `kubernetes` is where Kubernetes has its files on this host.
+/// Whether the newest verified backup is fresh enough, and what else is wrong, as far as the daemon's
+/// trouble is not over. What the memory holds is not read again. `kubernetes` is where Kubernetes has
+/// its files on this host.
 ///
 /// # Errors
 /// Where the directory cannot be read.
@@ -51,9 +64,14 @@ pub fn status(
     kubernetes: &Path,
     now: Timestamp,
     memory: &mut Memory,
+    mut trouble: Trouble,
 ) -> Result<Status, Error> {
     let directory = Directory::open(&config.backup.dir)?;
-    let listing = Catalog::of(&directory).present(memory)?;
+    let catalog = Catalog::of(&directory);
+    let listing = catalog.present(memory)?;
+    if trouble.pruning.is_some() && is_pruned(config, catalog, &listing, now)? {
+        trouble.pruning = None;
+    }
     let uses_tls = config
         .etcd
         .endpoints
@@ -88,6 +106,7 @@ pub fn status(
         stale_after: config.report.stale_after,
         space: directory.space()?,
         certificates: certificates.chain(kept).collect(),
+        trouble: &trouble,
         now,
     }))
 }
@@ -123,6 +142,17 @@ pub fn explained(error: Error, kubernetes: &Path) -> Error {
 fn sentence(error: &Error) -> String {
     let hint = error.hint().unwrap_or_default();
     format!("{}. {hint}", error.in_a_line())
+}
+
+/// Whether there is nothing left to remove, whoever has removed it.
+fn is_pruned(
+    config: &Config,
+    catalog: Catalog<'_>,
+    listing: &Listing<Summary>,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let plan = Plan::make(&config.retention, &listing.backups, None, now).with_lost(&listing.lost);
+    Ok(plan.removals().next().is_none() && catalog.removed()?.is_empty())
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 //! the next time; no backup fails because of it. With the last backup that names them, copies of a CA
 //! go too.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{blocking, lock};
-use crate::catalog::{BackupId, Catalog, Manifest, Removed};
+use crate::catalog::{BackupId, Catalog, Manifest, Memory, Removed};
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::pki;
@@ -129,15 +130,25 @@ impl Drop for StopOnDrop {
 }
 
 fn plan(config: &Config, catalog: Catalog<'_>, now: Timestamp) -> Result<Pruned, Error> {
-    let listing = catalog.list_present()?;
+    let listing = catalog.present(&mut Memory::default())?;
     let plan = Plan::make(&config.retention, &listing.backups, None, now).with_lost(&listing.lost);
-    let left_alone = listing.unreadable.iter();
+    let is_held = |path: &Path| {
+        let name = path.file_name().and_then(OsStr::to_str);
+        let mut held = listing.lost.iter().filter(|backup| backup.is_held());
+        held.any(|backup| Some(&*backup.id.manifest_name()) == name)
+    };
+    let left_alone = listing.unreadable.iter().map(|(path, why)| {
+        let worth = if is_held(path) {
+            "it is suspect, and nothing is removed until a later one is accepted"
+        } else {
+            "it counts for nothing"
+        };
+        format!("{}: {why}; {worth}", path.display())
+    });
     Ok(Pruned {
         dry_run: true,
         backups: plan.decisions.iter().map(Fate::of).collect(),
-        left_alone: left_alone
-            .map(|(path, why)| format!("{}: {why}", path.display()))
-            .collect(),
+        left_alone: left_alone.collect(),
         copies_removed: Vec::new(),
         problems: Vec::new(),
         code: ExitCode::Done,
@@ -191,22 +202,30 @@ fn remove_copies(
     pruned: &mut Pruned,
 ) -> Vec<(String, Error)> {
     let catalog = Catalog::of(directory);
-    let read = || Ok::<_, Error>((catalog.removed()?, catalog.list()?));
-    let (gone, rest) = match read() {
+    let copies = |gone: &Removed| gone.manifest.as_ref().and_then(|gone| gone.pki.clone());
+    let read = || {
+        let gone = catalog.removed()?;
+        let copies: Vec<pki::Copies> = gone.iter().filter_map(copies).collect();
+        let named = if copies.is_empty() {
+            Named::default()
+        } else {
+            Named::by_the_rest(catalog, &copies)?
+        };
+        Ok::<_, Error>((gone, named))
+    };
+    let (gone, named) = match read() {
         Ok((gone, _)) if gone.is_empty() => return Vec::new(),
         Ok(read) => read,
         Err(error) => return vec![("a copy of a CA".into(), error)],
     };
-    let named = || rest.backups.iter().filter_map(|backup| backup.pki.as_ref());
-    let copies = |gone: &Removed| gone.manifest.as_ref().and_then(|gone| gone.pki.clone());
     let (unnamed, mut settled): (Vec<Removed>, Vec<Removed>) = gone
         .into_iter()
-        .partition(|gone| copies(gone).is_some_and(|copies| !copies.are_named(named())));
+        .partition(|gone| copies(gone).is_some_and(|copies| !copies.are_named(&named.copies)));
     let mut failures = Vec::new();
     // what cannot be read may name any of them
-    if !unnamed.is_empty() && rest.unreadable.is_empty() {
+    if !unnamed.is_empty() && named.is_all {
         let copies: Vec<pki::Copies> = unnamed.iter().filter_map(copies).collect();
-        let forgotten = pki::forget(&copies, named(), &config.pki, directory);
+        let forgotten = pki::forget(&copies, &named.copies, &config.pki, directory);
         if forgotten.stuck.is_empty() && !forgotten.is_postponed {
             settled.extend(unnamed);
         }
@@ -220,6 +239,37 @@ fn remove_copies(
         failures.extend(ended.map(|error| (format!("the note on {}", gone.id), error.into())));
     }
     failures
+}
+
+/// Copies of a CA that backups name which are there.
+#[derive(Default)]
+struct Named {
+    copies: Vec<pki::Copies>,
+    /// Whether every manifest could be read that may name one.
+    is_all: bool,
+}
+
+impl Named {
+    /// As many as it takes to tell which of those that are `gone` are named by others, too: nearly
+    /// always the newest backup names them all, and no other manifest is read.
+    fn by_the_rest(catalog: Catalog<'_>, gone: &[pki::Copies]) -> Result<Self, Error> {
+        let rest = catalog.summaries()?;
+        let mut named = Named {
+            copies: Vec::new(),
+            is_all: rest.unreadable.is_empty(),
+        };
+        let of_these = |ca| gone.iter().any(|copies| copies.fingerprint == ca);
+        for backup in rest.backups.iter().filter(|b| b.ca.is_some_and(of_these)) {
+            if gone.iter().all(|copies| copies.are_named(&named.copies)) {
+                break;
+            }
+            match catalog.read(&backup.id) {
+                Ok(manifest) => named.copies.extend(manifest.pki),
+                Err(_) => named.is_all = false,
+            }
+        }
+        Ok(named)
+    }
 }
 
 fn tell_copies(removed: &[PathBuf]) {
@@ -285,7 +335,15 @@ pub(super) fn make_room(config: &Config, directory: &Directory, needed: u64, now
     }
 }
 
-/// The backups that would go to make room, oldest first; none where that would not be enough.
+/// The newest backup that keeps anything from being removed.
+pub(super) fn held(directory: &Directory) -> Option<String> {
+    let backups = Catalog::of(directory).summaries().ok()?.backups;
+    let held = backups.iter().find(|backup| backup.is_held());
+    held.map(|backup| backup.id.to_string())
+}
+
+/// The backups that would go to make room, those that are not good first and the oldest first; none
+/// where that would not be enough.
 pub(super) fn room(
     config: &Config,
     directory: &Directory,
@@ -296,12 +354,16 @@ pub(super) fn room(
     let mut missing = needed
         .saturating_add(config.backup.reserve)
         .saturating_sub(free);
-    let listing = Catalog::of(directory).list_present()?;
+    let listing = Catalog::of(directory).present(&mut Memory::default())?;
     let coming = Some(Coming { size: needed });
     let plan =
         Plan::make(&config.retention, &listing.backups, coming, now).with_lost(&listing.lost);
     let mut going = Vec::new();
-    for decision in plan.removals() {
+    // what is not good is the smaller loss
+    let (good, doubtful): (Vec<_>, Vec<_>) = plan
+        .removals()
+        .partition(|decision| decision.backup.is_good());
+    for decision in doubtful.into_iter().chain(good) {
         if missing == 0 {
             break;
         }

@@ -103,6 +103,7 @@ fn require_room(config: &Config, directory: &Directory, needed: u64) -> Result<(
             needed,
             free,
             reserve,
+            held: prune::held(directory),
         });
     }
     Ok(())

@@ -1,28 +1,29 @@
 //! The state of the backups, as people and programs are told it: is the newest verified one fresh?
 
 pub mod event;
+mod hold;
+mod problem;
 pub mod state;
 pub mod systemd;
 pub mod text;
 
-use std::cmp::Reverse;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::catalog::{BackupId, Listing, Reproof, Summary};
+use crate::catalog::{BackupId, Listing, Summary};
 use crate::certificate::Certificate;
 use crate::schedule::Schedule;
 use crate::store::Space;
+pub use hold::Hold;
+use state::{Failing, Trouble};
 
 /// How long after its time a scheduled backup may still be under way before it counts as missed.
 const GRACE: SignedDuration = SignedDuration::from_mins(10);
 /// Days before a certificate's end from which on it is a problem.
 pub const EXPIRY_WARNING_DAYS: i64 = 14;
-/// Backups that are named where many are counted.
-const TOLD: usize = 3;
 
 /// What the answer is drawn from.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub struct View<'v> {
     pub space: Space,
     /// The certificates that backups need: the file, and what it says or why it cannot be read.
     pub certificates: Vec<(PathBuf, Result<Certificate, String>)>,
+    /// What the daemon remembers to be wrong.
+    pub trouble: &'v Trouble,
     /// The time.
     pub now: Timestamp,
 }
@@ -63,7 +66,12 @@ pub struct Status {
     pub failed_again: Vec<BackupId>,
     /// Why nothing is pruned, where that is so.
     pub hold: Option<Hold>,
-    /// When the backup that was proven longest ago was last proven.
+    /// Since when no run of the daemon has succeeded, and why the last one did not.
+    pub failing: Option<Failing>,
+    /// Since when what the policy removes could not be removed, and why.
+    pub pruning: Option<Failing>,
+    /// When the backup that was proven longest ago was last proven; none where one never was. Those
+    /// that no longer stand up to their proof are left out.
     pub all_proven_since: Option<Timestamp>,
     /// The run that the newest verified backup has to cover.
     pub due: Option<Timestamp>,
@@ -73,8 +81,11 @@ pub struct Status {
     pub disk: Disk,
     /// The certificates, by their end.
     pub certificates: Vec<Expiry>,
-    /// Everything that is wrong, a sentence each; empty where `ok`.
+    /// Everything that is wrong, a sentence each, the worst first; empty where `ok`.
     pub problems: Vec<String>,
+    /// Of these, that there is no fresh backup.
+    #[serde(skip)]
+    pub staleness: Option<String>,
 }
 
 /// A backup, as far as the status tells it.
@@ -91,50 +102,6 @@ pub struct Newest {
     pub size: u64,
     /// etcd's revision.
     pub revision: u64,
-}
-
-/// Suspect backups that keep anything from being pruned, until somebody accepts the newest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Hold {
-    /// When the first of them began.
-    pub since: Timestamp,
-    /// Their ids, newest first.
-    pub backups: Vec<BackupId>,
-    /// What is suspicious about the newest.
-    pub suspicions: Vec<String>,
-    /// Whether the newest has lost its snapshot, and cannot be accepted.
-    #[serde(skip)]
-    is_lost: bool,
-}
-
-impl Hold {
-    fn of(listing: &Listing<Summary>) -> Option<Self> {
-        let all = listing.backups.iter().chain(&listing.lost);
-        let mut held: Vec<&Summary> = all.filter(|backup| backup.is_held()).collect();
-        held.sort_by_key(|backup| Reverse((backup.started, &backup.id)));
-        let (newest, oldest) = (held.first()?, held.last()?);
-        Some(Hold {
-            since: oldest.started,
-            backups: held.iter().map(|backup| backup.id.clone()).collect(),
-            suspicions: newest.suspicions.clone(),
-            is_lost: listing.lost.iter().any(|backup| backup.id == newest.id),
-        })
-    }
-
-    fn sentence(&self) -> String {
-        let count = text::counted(self.backups.len(), "backup is", "backups are");
-        let newest = self.backups.first().map(ToString::to_string);
-        let newest = newest.unwrap_or_default();
-        let ending = if self.is_lost {
-            "a later one is accepted, for its snapshot is lost: hypercloud-etcd accept ID".into()
-        } else {
-            format!("it is accepted: hypercloud-etcd accept {newest}")
-        };
-        format!(
-            "{count} suspect, the newest of them {newest}: {}; nothing is pruned until {ending}",
-            self.suspicions.join("; ")
-        )
-    }
 }
 
 /// Space in bytes.
@@ -165,30 +132,34 @@ impl Status {
     #[must_use]
     pub fn of(view: &View<'_>) -> Self {
         let backups = &view.listing.backups;
-        let newest = backups.iter().find(|backup| backup.is_good());
+        let present = || {
+            let all = backups.iter();
+            all.filter(|backup| !problem::is_of_the_future(backup, view.now))
+        };
+        let newest = present().find(|backup| backup.is_good());
         let due = due(view);
         let hold = Hold::of(view.listing);
         let decayed: Vec<&Summary> = backups.iter().filter(|b| b.decay().is_some()).collect();
         // a suspect backup is fresh, too; that it is suspect is told apart
-        let fresh = backups.iter().find(|backup| backup.is_sound());
+        let fresh = present().find(|backup| backup.is_sound());
+        let staleness = problem::freshness(view, fresh, due);
+        let failing = problem::failing(view.trouble, newest).cloned();
+        let pruning = view.trouble.pruning.clone();
+        let lasting = |what: &str, failing: &Option<Failing>| {
+            let failing = failing.as_ref();
+            failing.map(|failing| format!("{what} since {:.0}: {}", failing.since, failing.error))
+        };
         let mut problems: Vec<String> = view.unfinished.clone().into_iter().collect();
+        problems.extend(lasting("backups fail", &failing));
+        problems.extend(staleness.clone());
         problems.extend(hold.iter().map(Hold::sentence));
-        problems.extend(freshness(view, fresh, due));
-        problems.extend(decay(&decayed));
-        problems.extend(newest.into_iter().flat_map(contradictions));
-        problems.extend(
-            newest
-                .into_iter()
-                .flat_map(|backup| backup.pki_problems.clone()),
-        );
-        problems.extend(newest.into_iter().flat_map(lost_copies));
-        problems.extend(unproven_since(view, newest));
-        problems.extend(
-            view.listing.unreadable.iter().map(|(path, why)| {
-                format!("the manifest {} cannot be used: {why}", path.display())
-            }),
-        );
-        let (certificates, expiring) = expiries(view);
+        problems.extend(problem::decay(&decayed));
+        problems.extend(problem::ahead(view));
+        problems.extend(lasting("pruning fails", &pruning));
+        problems.extend(newest.into_iter().flat_map(problem::of_backup));
+        problems.extend(problem::unproven_since(view, newest));
+        problems.extend(problem::unreadable(view));
+        let (certificates, expiring) = problem::expiries(view);
         problems.extend(expiring);
         Status {
             ok: problems.is_empty(),
@@ -204,7 +175,9 @@ impl Status {
             suspect: backups.iter().filter(|backup| backup.is_suspect()).count(),
             failed_again: decayed.iter().map(|backup| backup.id.clone()).collect(),
             hold,
-            all_proven_since: backups.iter().map(Summary::last_proven).min(),
+            failing,
+            pruning,
+            all_proven_since: all_proven_since(backups, view.now),
             due,
             next: view.schedule.next(view.now),
             disk: Disk {
@@ -213,8 +186,15 @@ impl Status {
             },
             certificates,
             problems,
+            staleness,
         }
     }
+}
+
+/// When the one was proven that was proven longest ago, of those that stand up to it.
+fn all_proven_since(backups: &[Summary], now: Timestamp) -> Option<Timestamp> {
+    let sound = backups.iter().filter(|backup| backup.decay().is_none());
+    sound.map(|backup| backup.last_proven(now)).min().flatten()
 }
 
 fn age(now: Timestamp, backup: &Summary) -> SignedDuration {
@@ -230,116 +210,6 @@ fn due(view: &View<'_>) -> Option<Timestamp> {
         .checked_sub(SignedDuration::from_hours(24 * 366 * 8))
         .ok()?;
     view.schedule.latest(since, at)
-}
-
-fn freshness(view: &View<'_>, newest: Option<&Summary>, due: Option<Timestamp>) -> Option<String> {
-    let Some(newest) = newest else {
-        return Some("there is no verified backup".into());
-    };
-    let age = age(view.now, newest);
-    if age < -SignedDuration::from_mins(5) {
-        return Some(format!(
-            "the newest verified backup, {}, began in the future: the clock was set back",
-            newest.id
-        ));
-    }
-    let told = text::age(age);
-    match view.stale_after {
-        Some(limit) => {
-            (age > SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX)).then(|| {
-                format!(
-                    "the newest verified backup is {told} old; report.stale_after allows {}",
-                    text::duration(limit.as_secs())
-                )
-            })
-        }
-        None => due.filter(|due| newest.finished < *due).map(|due| {
-            format!("the newest verified backup is {told} old; the run of {due:.0} has none")
-        }),
-    }
-}
-
-/// Members whose data differed from the backup: one of them is corrupt, and nobody else says so.
-fn contradictions(newest: &Summary) -> impl Iterator<Item = String> {
-    newest.contradicting_members.iter().map(|member| {
-        format!(
-            "member {member} held different data than the others at revision {}",
-            newest.revision
-        )
-    })
-}
-
-/// The copies of the CA beside the newest backup, as its last proof found them.
-fn lost_copies(newest: &Summary) -> Vec<String> {
-    let last = newest.last_verified.as_ref();
-    last.map_or_else(Vec::new, |last| last.problems.clone())
-}
-
-/// What has changed on the disk, counted and named.
-fn decay(decayed: &[&Summary]) -> Option<String> {
-    let told = decayed.iter().take(TOLD).map(|backup| {
-        let why = |last: &Reproof| format!("{} ({})", backup.id, last.problems.join("; "));
-        backup.decay().map(why).unwrap_or_default()
-    });
-    let told = told.collect::<Vec<_>>().join(", ");
-    let more = match decayed.len().saturating_sub(TOLD) {
-        0 => String::new(),
-        more => format!(", and {more} more"),
-    };
-    let no_longer = "no longer stands up to its proof";
-    let count = text::counted(
-        decayed.len(),
-        &format!("backup {no_longer}"),
-        "backups no longer stand up to their proof",
-    );
-    (!decayed.is_empty()).then(|| format!("{count}: {told}{more}"))
-}
-
-/// Backups newer than the newest verified one, which could not be verified.
-fn unproven_since(view: &View<'_>, newest: Option<&Summary>) -> Option<String> {
-    let is_newer = |backup: &&Summary| {
-        !backup.verified && newest.is_none_or(|newest| backup.started > newest.started)
-    };
-    let since: Vec<&Summary> = view.listing.backups.iter().filter(is_newer).collect();
-    let last = since.first()?;
-    Some(format!(
-        "{} not verified, the last of them {}",
-        text::counted(since.len(), "newer backup is", "newer backups are"),
-        last.id
-    ))
-}
-
-fn expiries(view: &View<'_>) -> (Vec<Expiry>, Vec<String>) {
-    let mut expiries = Vec::new();
-    let mut problems = Vec::new();
-    for (file, certificate) in &view.certificates {
-        match certificate {
-            Ok(certificate) => {
-                let days_left = certificate.days_left(view.now);
-                let name = file.display();
-                if certificate.not_after < view.now {
-                    problems.push(format!(
-                        "the certificate in {name} expired at {:.0}",
-                        certificate.not_after
-                    ));
-                } else if days_left < EXPIRY_WARNING_DAYS {
-                    problems.push(format!(
-                        "the certificate in {name} expires in {}",
-                        text::counted(usize::try_from(days_left).unwrap_or(0), "day", "days")
-                    ));
-                }
-                expiries.push(Expiry {
-                    file: file.clone(),
-                    subject: certificate.subject.clone(),
-                    not_after: certificate.not_after,
-                    days_left,
-                });
-            }
-            Err(why) => problems.push(why.clone()),
-        }
-    }
-    expiries.sort_by_key(|expiry| expiry.not_after);
-    (expiries, problems)
 }
 
 #[cfg(test)]

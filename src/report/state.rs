@@ -25,6 +25,9 @@ const LARGEST: u64 = 1 << 20;
 #[serde(rename_all = "camelCase")]
 pub struct State {
     format: u32,
+    /// Where the backups are that all of this is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backups: Option<PathBuf>,
     /// The last tick of the schedule that is done with: run, skipped or missed.
     pub settled: Option<Timestamp>,
     /// The run that is not over: under way, or waiting for its next attempt.
@@ -79,6 +82,15 @@ pub struct Failing {
     pub error: String,
 }
 
+/// What lasts, and somebody should look at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// [`State::failing`]
+    pub failing: Option<Failing>,
+    /// [`State::pruning`]
+    pub pruning: Option<Failing>,
+}
+
 /// A run that is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -117,6 +129,7 @@ impl Default for State {
     fn default() -> Self {
         State {
             format: FORMAT,
+            backups: None,
             settled: None,
             open: None,
             failing: None,
@@ -128,6 +141,18 @@ impl Default for State {
 }
 
 impl State {
+    /// What lasts, where this state is about the backups in that directory.
+    #[must_use]
+    pub fn trouble(&self, backups: &Path) -> Trouble {
+        if self.backups.as_ref().is_some_and(|own| own != backups) {
+            return Trouble::default();
+        }
+        Trouble {
+            failing: self.failing.clone(),
+            pruning: self.pruning.clone(),
+        }
+    }
+
     /// Adds what came of a run.
     pub fn add(&mut self, run: Past) {
         self.runs.insert(0, run);
@@ -178,6 +203,12 @@ impl StateFile {
             "{path} cannot be used ({why}) and nothing is remembered of earlier runs; {fate}"
         );
         (State::default(), Some(warning))
+    }
+
+    /// What it says, where it can be read; for whoever only looks.
+    #[must_use]
+    pub fn peek(&self) -> Option<State> {
+        parse(&self.content().ok()??).ok()
     }
 
     fn content(&self) -> io::Result<Option<Vec<u8>>> {
@@ -265,6 +296,7 @@ mod tests {
         file.write(&state).unwrap();
         let (read, warning) = file.read();
         assert_eq!((read.runs.len(), warning), (RUNS, None));
+        assert_eq!(file.peek(), Some(read.clone()));
         assert_eq!(read, state);
     }
 

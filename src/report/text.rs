@@ -49,6 +49,21 @@ pub fn ago(age: SignedDuration) -> String {
     self::age(age) + ago
 }
 
+/// A sentence whose digests are cut to what people compare them by.
+#[must_use]
+pub fn brief(sentence: &str) -> String {
+    let short = |word: &str| {
+        let digits = word.trim_matches(|c: char| !c.is_ascii_hexdigit());
+        let is_digest = digits.len() >= 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        match digits.get(..8).filter(|_| is_digest) {
+            Some(start) => word.replace(digits, &format!("{start}…")),
+            None => word.to_owned(),
+        }
+    };
+    let words: Vec<String> = sentence.split(' ').map(short).collect();
+    words.join(" ")
+}
+
 /// A count with the word that fits it.
 #[must_use]
 pub fn counted(count: usize, one: &str, many: &str) -> String {
@@ -73,6 +88,18 @@ mod tests {
         }
         assert_eq!(ago(SignedDuration::from_secs(-1)), "in the future");
         assert_eq!(ago(SignedDuration::from_secs(59)), "59 s ago");
+    }
+
+    #[test]
+    fn digests_are_cut_and_nothing_else_is() {
+        let digest = "e32cc314a664994ad4662328226501f4530d0555ad8b3ca71eb910b2b07aea18";
+        let told = format!("the file's SHA-256 is {digest}, the manifest says {digest}");
+        assert_eq!(
+            brief(&told),
+            "the file's SHA-256 is e32cc314…, the manifest says e32cc314…"
+        );
+        let other = "page 1234567890123456 of etcd-20261122T060000Z.db is – damaged";
+        assert_eq!(brief(other), other);
     }
 
     #[test]

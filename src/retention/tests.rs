@@ -4,8 +4,9 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::catalog::BackupId;
 use crate::catalog::tests::manifest;
+use crate::catalog::{BackupId, Outcome, Reproof};
+use crate::sha256::Sha256;
 
 /// A policy that keeps nothing but the floor.
 fn nothing(zone: &str) -> Policy {
@@ -23,11 +24,31 @@ fn nothing(zone: &str) -> Policy {
     }
 }
 
-fn backup(time: Timestamp) -> Manifest {
-    let mut backup = manifest("20261122T060000Z", 1);
+fn backup(time: Timestamp) -> Summary {
+    let mut backup = Summary::from(manifest("20261122T060000Z", 1));
     backup.id = BackupId::at(time);
     backup.started = time;
     backup
+}
+
+fn reproof(result: Outcome) -> Reproof {
+    Reproof {
+        at: time("2026-11-22T06:00:00Z"),
+        result,
+        problems: Vec::new(),
+    }
+}
+
+/// Suspect, and a later one was accepted.
+fn release(backup: &mut Summary) {
+    backup.suspicions = vec!["keys are gone".into()];
+    backup.released = Some(time("2026-11-22T06:00:00Z"));
+}
+
+/// Another cluster, whose files lie in the same directory.
+fn adopt(backup: &mut Summary) {
+    backup.source.cluster_id = "9".into();
+    backup.ca = Some(Sha256::of(b"another CA"));
 }
 
 fn time(text: &str) -> Timestamp {
@@ -35,7 +56,7 @@ fn time(text: &str) -> Timestamp {
 }
 
 /// The plan for these backups, whose sizes are one byte each: `keep` or `remove` and the reason.
-fn planned(policy: &Policy, backups: &[Manifest], now: &str) -> Vec<(bool, String)> {
+fn planned(policy: &Policy, backups: &[Summary], now: &str) -> Vec<(bool, String)> {
     let plan = Plan::make(policy, backups, None, time(now));
     let told = plan.decisions.into_iter();
     told.map(|decision| (decision.keep, decision.reason.into_owned()))
@@ -79,7 +100,7 @@ fn the_rules_keep_what_the_golden_tables_say() {
         }
         let rows_of_block: Vec<(&str, &str)> =
             lines.map(|line| line.split_once('|').unwrap()).collect();
-        let backups: Vec<Manifest> = rows_of_block
+        let backups: Vec<Summary> = rows_of_block
             .iter()
             .map(|(left, _)| {
                 let mut words = left.split_whitespace();
@@ -89,6 +110,9 @@ fn the_rules_keep_what_the_golden_tables_say() {
                     match word {
                         "pinned" => backup.pinned = true,
                         "failed" => backup.verified = false,
+                        "decayed" => backup.last_verified = Some(reproof(Outcome::Failed)),
+                        "released" => release(&mut backup),
+                        "foreign" => adopt(&mut backup),
                         _ => backup.stored.size = word.parse().unwrap(),
                     }
                 }
@@ -133,7 +157,7 @@ fn a_coming_backup_counts_for_the_rules_and_never_for_the_floor() {
 }
 
 /// A random history: any order, any time, any state.
-fn histories() -> impl Strategy<Value = Vec<Manifest>> {
+fn histories() -> impl Strategy<Value = Vec<Summary>> {
     // gaps from none over minutes to months, so that each rule has something to tell apart
     let gap = prop_oneof![
         1 => Just(0_i64),
@@ -142,21 +166,37 @@ fn histories() -> impl Strategy<Value = Vec<Manifest>> {
         2 => 86_400..3_000_000_i64,
         1 => 20_000_000..40_000_000_i64,
     ];
-    let one = (gap, 0..6_u8, prop::bool::weighted(0.1), 0..50_u64);
-    prop::collection::vec(one, 0..60).prop_map(|gaps| {
+    let one = (gap, 0..14_u8, prop::bool::weighted(0.1), 0..50_u64);
+    let held = prop::option::weighted(0.1, 0..60_usize);
+    (prop::collection::vec(one, 0..60), held).prop_map(|(gaps, held)| {
         let mut at = time("2026-11-22T06:00:00Z");
         let mut taken = BTreeSet::new();
-        let mut backups: Vec<Manifest> = Vec::new();
+        let mut backups: Vec<Summary> = Vec::new();
         for (gap, state, pinned, size) in gaps {
             at -= SignedDuration::from_secs(gap);
             let mut one = backup(at);
             while !taken.insert(one.id.clone()) {
                 one.id = one.id.following();
             }
-            one.verified = state > 0;
+            one.verified = !matches!(state, 0 | 1 | 6);
+            match state {
+                2 => one.last_verified = Some(reproof(Outcome::Failed)),
+                3 => release(&mut one),
+                4 => {
+                    one.suspicions = vec!["keys are gone".into()];
+                    one.accepted = Some(at);
+                }
+                5 | 6 => adopt(&mut one),
+                7 => one.last_verified = Some(reproof(Outcome::Passed)),
+                _ => {}
+            }
             one.pinned = pinned;
             one.stored.size = size;
             backups.push(one);
+        }
+        if let Some(held) = held.and_then(|place| backups.get_mut(place)) {
+            held.suspicions = vec!["keys are gone".into()];
+            (held.accepted, held.released) = (None, None);
         }
         backups
     })
@@ -209,19 +249,37 @@ fn removed(plan: &Plan<'_>) -> BTreeSet<BackupId> {
         .collect()
 }
 
-/// Which good backups the rules keep, worked out another way: by the names of their hours and days.
-fn reference(policy: &Policy, backups: &[Manifest], now: Timestamp) -> BTreeSet<BackupId> {
-    let mut good: Vec<&Manifest> = backups
+/// The backups that count, newest first: good ones of this time and of the cluster of the newest of
+/// them.
+fn counting(backups: &[Summary], now: Timestamp) -> Vec<&Summary> {
+    let mut good: Vec<&Summary> = backups
         .iter()
-        .filter(|backup| backup.verified && backup.started <= now)
+        .filter(|backup| {
+            let stands = backup.last_verified.as_ref();
+            let stands = stands.is_none_or(|last| last.result == Outcome::Passed);
+            let is_clear = backup.suspicions.is_empty() || backup.accepted.is_some();
+            backup.verified && stands && is_clear && backup.started <= now
+        })
         .collect();
     good.sort_by(|a, b| (b.started, &b.id).cmp(&(a.started, &a.id)));
+    let own = good.first().map(|newest| newest.source.cluster_id.clone());
+    good.retain(|backup| Some(&backup.source.cluster_id) == own.as_ref());
+    good
+}
+
+fn is_frozen(backups: &[Summary]) -> bool {
+    backups.iter().any(Summary::is_held)
+}
+
+/// Which good backups the rules keep, worked out another way: by the names of their hours and days.
+fn reference(policy: &Policy, backups: &[Summary], now: Timestamp) -> BTreeSet<BackupId> {
+    let good = counting(backups, now);
     let mut kept: BTreeSet<BackupId> = BTreeSet::new();
     let first = |n: u32| good.iter().take(n as usize).map(|b| b.id.clone());
     kept.extend(first(policy.keep_last));
     kept.extend(first(policy.min_verified.max(1)));
     if let Some(newest) = good.first() {
-        let is_within = |b: &&&Manifest| {
+        let is_within = |b: &&&Summary| {
             newest.started.as_second() - b.started.as_second()
                 < i64::try_from(policy.keep_within.as_secs()).unwrap()
         };
@@ -234,14 +292,14 @@ fn reference(policy: &Policy, backups: &[Manifest], now: Timestamp) -> BTreeSet<
         (policy.keep_monthly, "%Y-%m"),
         (policy.keep_yearly, "%Y"),
     ] {
-        let mut newest_of: BTreeMap<String, &Manifest> = BTreeMap::new();
+        let mut newest_of: BTreeMap<String, &Summary> = BTreeMap::new();
         for backup in &good {
             let local = backup.started.to_zoned(policy.zone.clone());
             newest_of
                 .entry(local.strftime(name).to_string())
                 .or_insert(backup);
         }
-        let mut picked: Vec<&Manifest> = newest_of.into_values().collect();
+        let mut picked: Vec<&Summary> = newest_of.into_values().collect();
         picked.sort_by_key(|backup| Reverse((backup.started, backup.id.clone())));
         picked.truncate(count as usize);
         if picked.len() < count as usize {
@@ -256,22 +314,35 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
-    fn no_plan_goes_below_the_floor_or_touches_a_pin_or_the_future(
-        policy in policies(), backups in histories(), now in presents(),
+    fn no_plan_goes_below_the_floor_or_touches_what_is_for_a_person_to_decide(
+        policy in policies(), backups in histories(), now in presents(), size in 0..99_u64,
     ) {
-        let plan = Plan::make(&policy, &backups, None, now);
-        prop_assert_eq!(plan.decisions.len(), backups.len());
-        let gone = removed(&plan);
-        let is_present = |backup: &&Manifest| backup.verified && backup.started <= now;
-        let mut good: Vec<&Manifest> = backups.iter().filter(is_present).collect();
-        good.sort_by_key(|backup| Reverse((backup.started, backup.id.clone())));
-        for spared in good.iter().take(policy.min_verified.max(1) as usize) {
-            prop_assert!(!gone.contains(&spared.id), "{} is of the floor", spared.id);
+        for coming in [None, Some(Coming { size })] {
+            let plan = Plan::make(&policy, &backups, coming, now);
+            prop_assert_eq!(plan.decisions.len(), backups.len());
+            let gone = removed(&plan);
+            for spared in counting(&backups, now).iter().take(policy.min_verified.max(1) as usize) {
+                prop_assert!(!gone.contains(&spared.id), "{} is of the floor", spared.id);
+            }
+            let own = counting(&backups, now).first().map(|newest| newest.source.cluster_id.clone());
+            for backup in &backups {
+                let is_foreign = own.as_ref().is_some_and(|own| *own != backup.source.cluster_id);
+                let is_spared = backup.pinned || backup.started > now || is_foreign
+                    || backup.decay().is_some();
+                prop_assert!(!(is_spared && gone.contains(&backup.id)), "{}", backup.id);
+            }
+            prop_assert!(gone.is_empty() || !is_frozen(&backups), "a suspect one is held");
         }
-        for backup in &backups {
-            let is_spared = backup.pinned || backup.started > now;
-            prop_assert!(!(is_spared && gone.contains(&backup.id)), "{}", backup.id);
-        }
+    }
+
+    #[test]
+    fn what_lost_its_snapshot_counts_for_nothing_but_its_hold(
+        policy in policies(), backups in histories(), lost in histories(), now in presents(),
+    ) {
+        let without = removed(&Plan::make(&policy, &backups, None, now));
+        let with = removed(&Plan::make(&policy, &backups, None, now).with_lost(&lost));
+        let expected = if is_frozen(&lost) { BTreeSet::new() } else { without };
+        prop_assert_eq!(with, expected);
     }
 
     #[test]
@@ -279,7 +350,7 @@ proptest! {
         policy in policies(), backups in histories(), now in presents(),
     ) {
         let gone = removed(&Plan::make(&policy, &backups, None, now));
-        let rest: Vec<Manifest> = backups.into_iter().filter(|b| !gone.contains(&b.id)).collect();
+        let rest: Vec<Summary> = backups.into_iter().filter(|b| !gone.contains(&b.id)).collect();
         let again = removed(&Plan::make(&policy, &rest, None, now));
         prop_assert!(again.is_empty(), "{again:?} after {gone:?}");
     }
@@ -290,7 +361,7 @@ proptest! {
     ) {
         let plan = Plan::make(&policy, &backups, None, now);
         let mut shuffled = backups.clone();
-        let key = |backup: &Manifest| {
+        let key = |backup: &Summary| {
             let second = backup.id.time().as_second().cast_unsigned();
             (second ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         };
@@ -300,14 +371,15 @@ proptest! {
     }
 
     #[test]
-    fn failed_backups_and_those_of_the_future_cost_no_good_one(
+    fn what_is_not_good_not_ours_or_not_of_this_time_costs_no_good_one(
         policy in policies(), backups in histories(), now in presents(),
     ) {
-        let counts = |backup: &Manifest| backup.verified && backup.started <= now;
+        prop_assume!(!is_frozen(&backups));
         let with = Plan::make(&policy, &backups, None, now);
-        let good: Vec<Manifest> = backups.iter().filter(|b| counts(b)).cloned().collect();
+        let good: Vec<Summary> = counting(&backups, now).into_iter().cloned().collect();
         let without = Plan::make(&policy, &good, None, now);
-        let of_good = with.decisions.iter().filter(|decision| counts(decision.backup));
+        let counts: BTreeSet<BackupId> = good.iter().map(|backup| backup.id.clone()).collect();
+        let of_good = with.decisions.iter().filter(|d| counts.contains(&d.backup.id));
         prop_assert_eq!(ids(of_good.filter(|d| !d.keep)), removed(&without));
     }
 
@@ -315,14 +387,13 @@ proptest! {
     fn the_rules_agree_with_a_plain_reading_of_them(
         mut policy in policies(), backups in histories(), now in presents(),
     ) {
+        prop_assume!(!is_frozen(&backups));
         policy.max_total_size = 0;
         let plan = Plan::make(&policy, &backups, None, now);
         let expected = reference(&policy, &backups, now);
-        for decision in &plan.decisions {
-            let backup = decision.backup;
-            if backup.verified && backup.started <= now && !backup.pinned {
-                prop_assert_eq!(decision.keep, expected.contains(&backup.id), "{:?}", decision.reason);
-            }
+        let gone = removed(&plan);
+        for backup in counting(&backups, now).into_iter().filter(|backup| !backup.pinned) {
+            prop_assert_eq!(!gone.contains(&backup.id), expected.contains(&backup.id), "{}", &backup.id);
         }
     }
 
@@ -350,19 +421,19 @@ proptest! {
     fn the_size_takes_the_oldest_that_nothing_protects_and_no_more_than_needed(
         unlimited in policies(), backups in histories(), now in presents(), limit in 1..600_u64,
     ) {
+        prop_assume!(!is_frozen(&backups));
         let unlimited = Policy { max_total_size: 0, ..unlimited };
         let policy = Policy { max_total_size: limit, ..unlimited.clone() };
-        let kept_before: Vec<&Manifest> = Plan::make(&unlimited, &backups, None, now)
-            .decisions.iter().filter(|d| d.keep).map(|d| d.backup).collect();
+        let gone_before = removed(&Plan::make(&unlimited, &backups, None, now));
         let gone = removed(&Plan::make(&policy, &backups, None, now));
-        let good: Vec<&Manifest> = kept_before.iter().copied()
-            .filter(|b| b.verified && b.started <= now).collect();
+        let mut good = counting(&backups, now);
+        good.retain(|backup| !gone_before.contains(&backup.id));
         let total = |skip: &BTreeSet<BackupId>| -> u64 {
             good.iter().filter(|b| !skip.contains(&b.id)).map(|b| b.stored.size).sum()
         };
         let floor = policy.min_verified.max(1) as usize;
-        let free: Vec<&Manifest> = good.iter().copied().skip(floor).filter(|b| !b.pinned).collect();
-        let by_size: Vec<&Manifest> = free.iter().copied().filter(|b| gone.contains(&b.id)).collect();
+        let free: Vec<&Summary> = good.iter().copied().skip(floor).filter(|b| !b.pinned).collect();
+        let by_size: Vec<&Summary> = free.iter().copied().filter(|b| gone.contains(&b.id)).collect();
         // the oldest of those that may go, without a gap
         let oldest = free.iter().rev().take(by_size.len()).map(|b| &b.id);
         prop_assert!(oldest.eq(by_size.iter().rev().map(|b| &b.id)));
@@ -378,10 +449,10 @@ proptest! {
 #[test]
 fn nothing_is_removed_while_a_suspect_backup_is_held() {
     let policy = nothing("UTC");
-    let mut backups: Vec<Manifest> = (1..=4)
+    let mut backups: Vec<Summary> = (1..=4)
         .map(|hour| backup(time(&format!("2026-11-22T0{hour}:00:00Z"))))
         .collect();
-    let kept = |backups: &[Manifest]| {
+    let kept = |backups: &[Summary]| {
         let planned = planned(&policy, backups, "2026-11-22T06:00:00Z");
         planned.iter().filter(|(keep, _)| *keep).count()
     };
@@ -394,7 +465,7 @@ fn nothing_is_removed_while_a_suspect_backup_is_held() {
     // nor does it help that its snapshot is lost
     let lost = [backups.remove(1)];
     let now = time("2026-11-22T06:00:00Z");
-    let removals = |lost: &[Manifest]| {
+    let removals = |lost: &[Summary]| {
         let plan = Plan::make(&policy, &backups, None, now).with_lost(lost);
         plan.removals().count()
     };
@@ -405,4 +476,94 @@ fn nothing_is_removed_while_a_suspect_backup_is_held() {
     assert_eq!(kept(&backups), 1);
     backups[1].accepted = Some(time("2026-11-22T05:00:00Z"));
     assert_eq!(kept(&backups), 1);
+}
+
+#[test]
+fn what_is_not_verified_gives_way_to_a_coming_backup_down_to_the_floor() {
+    let policy = Policy {
+        keep_last: 24,
+        min_verified: 3,
+        ..nothing("UTC")
+    };
+    // backups that nobody can confirm, every hour, and one good one before them
+    let hour = |hour| time("2026-11-22T00:00:00Z") + SignedDuration::from_hours(hour);
+    let mut backups: Vec<Summary> = (0..40).map(|number| backup(hour(number))).collect();
+    for doubtful in &mut backups[1..] {
+        doubtful.verified = false;
+    }
+    let gone = |coming| removed(&Plan::make(&policy, &backups, coming, hour(40)));
+    let oldest = |count: usize| -> BTreeSet<BackupId> {
+        let doubtful = backups[1..].iter().take(count);
+        doubtful.map(|backup| backup.id.clone()).collect()
+    };
+    assert_eq!(gone(None), oldest(39 - 24));
+    assert_eq!(gone(Some(Coming { size: 1 })), oldest(39 - 3));
+}
+
+/// What a backup says of its cluster: its id, its CA, and the ids that came before.
+fn of(hour: i64, cluster: &str, ca: Option<&str>, succeeds: &[&str]) -> Summary {
+    let mut backup = backup(time("2026-11-22T00:00:00Z") + SignedDuration::from_hours(hour));
+    backup.source.cluster_id = cluster.into();
+    backup.ca = ca.map(|ca| Sha256::of(ca.as_bytes()));
+    backup.succeeds = succeeds.iter().map(|id| (*id).to_owned()).collect();
+    backup
+}
+
+/// Backups, and how many of them are of another cluster.
+#[rustfmt::skip]
+fn lineages() -> [(&'static str, Vec<Summary>, usize); 8] {
+    let doubted = |mut backup: Summary| {
+        release(&mut backup);
+        backup
+    };
+    let (own, twin) = (Some("own"), Some("twin"));
+    [
+        ("one id and one CA", vec![of(1, "a", own, &[]), of(2, "a", own, &[])], 0),
+        ("the CA was renewed", vec![of(1, "a", own, &[]), of(2, "a", twin, &[])], 0),
+        ("a restore under the same CA", vec![of(1, "a", own, &[]), of(2, "b", own, &[])], 0),
+        ("no copies of a CA were kept", vec![of(1, "a", None, &[]), of(2, "a", own, &[])], 0),
+        ("another host's", vec![of(1, "z", twin, &[]), of(2, "a", own, &[])], 1),
+        ("another host's, without a CA", vec![of(1, "z", None, &[]), of(2, "a", None, &[])], 1),
+        ("a rebuild that was accepted", vec![
+            of(1, "a", own, &[]), of(2, "b", twin, &["a"]), of(3, "c", None, &["b"]),
+        ], 0),
+        ("what nobody has accepted links nothing", vec![
+            of(1, "z", twin, &[]), doubted(of(2, "z", own, &[])), of(3, "a", own, &[]),
+        ], 1),
+    ]
+}
+
+#[test]
+fn a_cluster_is_all_that_is_linked_with_the_newest_good_backup() {
+    for (name, backups, foreign) in lineages() {
+        let plan = Plan::make(
+            &nothing("UTC"),
+            &backups,
+            None,
+            time("2026-11-23T00:00:00Z"),
+        );
+        let told = plan.decisions.iter();
+        let told = told.filter(|decision| decision.reason == "of another cluster, z");
+        assert_eq!(told.count(), foreign, "{name}");
+        // of good ones, the newest is the floor
+        let good = backups.iter().filter(|backup| backup.is_good()).count();
+        let gone = plan.removals().filter(|decision| decision.backup.is_good());
+        assert_eq!(gone.count(), good - 1 - foreign, "{name}");
+    }
+}
+
+#[test]
+fn a_future_backup_does_not_tell_which_cluster_this_is() {
+    let backups = [
+        of(1, "a", None, &[]),
+        of(2, "a", None, &[]),
+        of(90, "z", None, &[]),
+    ];
+    let plan = Plan::make(
+        &nothing("UTC"),
+        &backups,
+        None,
+        time("2026-11-23T00:00:00Z"),
+    );
+    assert_eq!(removed(&plan), BTreeSet::from([backups[0].id.clone()]));
 }

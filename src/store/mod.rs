@@ -42,6 +42,13 @@ pub struct Stamp {
     changed: (i64, u64),
 }
 
+/// Which directory it is, whatever its path: another one where a disk was unmounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    device: u64,
+    inode: u64,
+}
+
 /// What a directory refuses.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -150,6 +157,18 @@ impl Directory {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Which directory it is.
+    ///
+    /// # Errors
+    /// [`Error::Open`] with the system's reason.
+    pub fn place(&self) -> Result<Place, Error> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(|errno| self.unusable(errno))?;
+        Ok(Place {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        })
     }
 
     /// Makes sure that whoever looks at the path sees what is written here: the directory can be
@@ -318,8 +337,14 @@ impl Directory {
     /// # Errors
     /// [`Error::Write`] with the system's reason.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), Error> {
-        rustix::fs::renameat(&self.fd, from, &self.fd, to)
-            .map_err(|errno| self.unwritable(from, errno))?;
+        rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(|errno| {
+            // what is named is what is in the way
+            let is_in_the_way = matches!(
+                errno,
+                Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR
+            );
+            self.unwritable(if is_in_the_way { to } else { from }, errno)
+        })?;
         self.sync()
     }
 

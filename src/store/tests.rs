@@ -189,3 +189,17 @@ fn a_subdirectory_is_private_and_no_link() {
         assert!(directory.make_subdirectory(name).is_err(), "{name}");
     }
 }
+
+#[test]
+fn a_rename_that_is_refused_names_what_is_in_the_way() {
+    let (dir, directory) = directory();
+    std::fs::File::create(dir.path().join("manifest")).unwrap();
+    std::fs::create_dir(dir.path().join("note")).unwrap();
+    let error = directory.rename("manifest", "note").unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::ISDIR));
+    assert!(error.to_string().contains("/note "), "{error}");
+    let error = directory.rename("note", "manifest").unwrap_err();
+    assert!(error.to_string().contains("/manifest "), "{error}");
+    let error = directory.rename("missing", "other").unwrap_err();
+    assert!(error.to_string().contains("/missing "), "{error}");
+}

@@ -21,7 +21,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("report", &["schedule", "certificate", "store", "catalog"]),
     ("anomaly", &["snapshot", "catalog", "report"]),
-    ("retention", &["catalog"]),
+    ("retention", &["sha256", "catalog"]),
     (
         "config",
         &[

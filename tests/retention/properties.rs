@@ -1,16 +1,19 @@
 //! Random lives of a backup directory: runs and failures, a clock that jumps, pins, changes of the
 //! policy, deletes that fail, prunes that are killed. Whatever comes, the floor holds.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use hypercloud_etcd::catalog::Selector;
 use hypercloud_etcd::config::{self, Config};
 use hypercloud_etcd::error::ExitCode;
+use hypercloud_etcd::jobs::accept::accept;
 use hypercloud_etcd::jobs::prune::{Pruned, preview, prune};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::history;
@@ -21,8 +24,12 @@ use crate::support::wait_for;
 /// What happens.
 #[derive(Debug, Clone)]
 enum Event {
-    /// A backup is made after so many seconds: whether it is verified, its size, whether it is pinned.
-    Backup(i64, bool, u64, bool),
+    /// A backup is made after so many seconds: what it is worth, its size, whether it is pinned.
+    Backup(i64, Worth, u64, bool),
+    /// The snapshot of the n-th backup gets lost.
+    Lose(usize),
+    /// Somebody accepts the newest backup.
+    Accept,
     /// The clock jumps by so many seconds, and nobody notices.
     Jump(i64),
     /// The policy is another from now on.
@@ -31,6 +38,44 @@ enum Event {
     Stick(Option<usize>),
     /// A prune ends, by `kill -9`, between the manifest and the data of the n-th backup.
     Cut(usize),
+}
+
+/// What a backup is worth when it is made, or is found to be later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worth {
+    Good,
+    Unverified,
+    /// Unlike the one before, until somebody accepts it or a later one.
+    Suspect,
+    /// It was unlike the one before, and somebody has accepted a later one.
+    Released,
+    Accepted,
+    Decayed,
+    /// Of another cluster.
+    Foreign,
+}
+
+impl Worth {
+    fn is_good(self) -> bool {
+        matches!(self, Worth::Good | Worth::Accepted)
+    }
+
+    fn write(self, manifest: &mut Value, at: Timestamp) {
+        manifest["verified"] = json!(self != Worth::Unverified);
+        if matches!(self, Worth::Suspect | Worth::Released | Worth::Accepted) {
+            manifest["suspicions"] = json!(["keys are gone"]);
+        }
+        match self {
+            Worth::Released => manifest["released"] = json!(at),
+            Worth::Accepted => manifest["accepted"] = json!(at),
+            Worth::Decayed => {
+                manifest["lastVerified"] =
+                    json!({"at": at, "result": "failed", "problems": ["it is cut"]});
+            }
+            Worth::Foreign => manifest["source"]["clusterId"] = json!("beef"),
+            Worth::Good | Worth::Unverified | Worth::Suspect => {}
+        }
+    }
 }
 
 fn policies() -> impl Strategy<Value = String> {
@@ -50,12 +95,18 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let gap = prop_oneof![1..10_000_i64, 3_000..200_000_i64, 500_000..5_000_000_i64];
     let backup = (
         gap,
-        prop::bool::weighted(0.8),
+        prop_oneof![
+            40 => Just(Worth::Good), 6 => Just(Worth::Unverified), 1 => Just(Worth::Suspect),
+            2 => Just(Worth::Released), 2 => Just(Worth::Accepted), 3 => Just(Worth::Decayed),
+            3 => Just(Worth::Foreign),
+        ],
         0..60_u64,
         prop::bool::weighted(0.1),
     );
     let event = prop_oneof![
-        12 => backup.prop_map(|(gap, good, size, pinned)| Event::Backup(gap, good, size, pinned)),
+        14 => backup.prop_map(|(gap, worth, size, pinned)| Event::Backup(gap, worth, size, pinned)),
+        1 => (0..10_usize).prop_map(Event::Lose),
+        1 => Just(Event::Accept),
         1 => (-9_000_000..9_000_000_i64).prop_map(Event::Jump),
         2 => policies().prop_map(Event::Policy),
         1 => prop::option::of(0..10_usize).prop_map(Event::Stick),
@@ -72,7 +123,8 @@ fn config(directory: &Path, policy: &str) -> Config {
 
 /// What is known of a backup that was made.
 struct Made {
-    good: bool,
+    worth: Worth,
+    is_lost: bool,
     pinned: bool,
     started: Timestamp,
 }
@@ -152,32 +204,72 @@ impl World {
                     self.made.remove(&id);
                 }
             }
-            Event::Backup(gap, good, size, pinned) => {
+            Event::Lose(n) => {
+                if let Some(id) = self.nth(n) {
+                    let data = self.path().join(format!("etcd-{id}.db"));
+                    // cut, so that its half still lies there
+                    let file = fs::File::options().write(true).open(data).unwrap();
+                    let size = file.metadata().unwrap().len();
+                    file.set_len(size + 1).unwrap();
+                    self.made.get_mut(&id).unwrap().is_lost = true;
+                }
+            }
+            Event::Accept => self.accept(),
+            Event::Backup(gap, worth, size, pinned) => {
                 self.now += SignedDuration::from_secs(gap);
                 let id = self.now.strftime("%Y%m%dT%H%M%SZ").to_string();
                 if self.made.contains_key(&id) {
                     return Ok(());
                 }
+                let started = self.now;
                 history().lay_as(self.path(), &self.now.to_string(), |manifest| {
-                    manifest["verified"] = json!(good);
+                    worth.write(manifest, started);
                     manifest["pinned"] = json!(pinned);
                     manifest["stored"]["size"] = json!(size);
                 });
-                let started = self.now;
                 self.made.insert(
                     id,
                     Made {
-                        good,
+                        worth,
+                        is_lost: false,
                         pinned,
                         started,
                     },
                 );
-                if good {
+                if worth.is_good() {
                     self.prune()?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Accepts the newest backup that can be, which ends what those before it hold.
+    fn accept(&mut self) {
+        let mut newest: Vec<(&String, &mut Made)> = self.made.iter_mut().collect();
+        newest.sort_by_key(|(id, made)| Reverse((made.started, (*id).clone())));
+        let Some((id, _)) = newest.first() else {
+            return;
+        };
+        let config = config(self.directory.path(), &self.policy);
+        let selector = Selector::Id((*id).clone());
+        let accepted = wait_for("the lock", DEADLINE, || {
+            match accept(&config, &selector, self.now) {
+                Err(error) if error.exit_code() == ExitCode::Locked => None,
+                result => Some(result),
+            }
+        });
+        // one that is no good cannot be
+        let Ok(accepted) = accepted else { return };
+        let id = accepted.backup.id.to_string();
+        let released: Vec<String> = accepted.released.iter().map(ToString::to_string).collect();
+        for (other, made) in newest {
+            match made.worth {
+                Worth::Suspect | Worth::Released if *other == id => made.worth = Worth::Accepted,
+                Worth::Suspect if released.contains(other) => made.worth = Worth::Released,
+                _ => {}
+            }
+        }
     }
 
     fn prune(&mut self) -> Result<(), TestCaseError> {
@@ -197,7 +289,7 @@ impl World {
         );
 
         let floor = config.retention.min_verified as usize;
-        let good = |id: &&String| self.made[*id].good;
+        let good = |id: &&String| self.made[*id].worth.is_good() && !self.made[*id].is_lost;
         let before = self.made.keys().filter(good).count();
         let after = there.iter().filter(good).count();
         prop_assert!(
@@ -206,9 +298,21 @@ impl World {
         );
         for id in &gone {
             let made = &self.made[id];
-            prop_assert!(!made.pinned && made.started <= self.now, "{id} was to stay");
+            prop_assert!(
+                !made.pinned && !made.is_lost && made.started <= self.now,
+                "{id} was to stay"
+            );
+            let is_of_a_person =
+                matches!(made.worth, Worth::Suspect | Worth::Decayed | Worth::Foreign);
+            prop_assert!(
+                !is_of_a_person,
+                "{id} is not for a rule to remove: {:?}",
+                made.worth
+            );
             prop_assert!(Some(id) != self.stuck.as_ref(), "{id} cannot be removed");
         }
+        let is_held = self.made.values().any(|made| made.worth == Worth::Suspect);
+        prop_assert!(gone.is_empty() || !is_held, "{gone:?} in spite of a hold");
         let sticks = pruned
             .backups
             .iter()
@@ -240,6 +344,7 @@ proptest! {
             world.happen(event)?;
         }
         world.stick(None);
-        world.prune()?;
+        // the newest tells which cluster this is
+        world.happen(Event::Backup(1, Worth::Good, 1, false))?;
     }
 }

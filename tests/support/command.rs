@@ -275,6 +275,8 @@ impl Host {
     pub(crate) fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new(binary());
         command.args(args).arg("--config").arg(&self.config);
+        // not what a daemon on this machine remembers
+        command.env("STATE_DIRECTORY", self.directory.join("state"));
         command
     }
 

@@ -58,7 +58,7 @@ impl History {
 }
 
 /// What is no backup and looks much like one; each says so itself.
-const FOREIGN: [&str; 14] = [
+const FOREIGN: [&str; 16] = [
     "notes.txt",
     "etcd-by-hand.db",
     "etcd-by-hand.json",
@@ -73,6 +73,8 @@ const FOREIGN: [&str; 14] = [
     "etcd-backups/etcd-20200106T000000Z.db",
     "etcd-backups/etcd-20200106T000000Z.json",
     "other-host/etcd-20200107T000000Z.db",
+    "other-host/etcd-20200107T000000Z.json",
+    "other-host/.etcd-20200108T000000Z.removing",
 ];
 
 /// Lays foreign files beside the backups, and gives what they hold.

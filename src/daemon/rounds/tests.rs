@@ -129,3 +129,50 @@ fn a_clock_that_was_far_ahead_does_not_stop_the_rounds() {
     assert_eq!(rounds.task(sunday("02:00")), Task::Nothing);
     assert_eq!(rounds.task(sunday("03:00")), Task::List(sunday("03:00")));
 }
+
+#[test]
+fn a_disk_that_goes_away_in_mid_round_is_told_once_and_the_round_goes_on_when_it_is_back() {
+    let mut rounds = weekly();
+    let began = sunday("03:00");
+    assert_eq!(rounds.task(began), Task::List(began));
+    rounds.listed(ids(&[1, 2, 3]));
+    rounds.proven(&ids(&[1])[0], Some(true));
+    assert!(rounds.lost(sunday("03:10")));
+    assert_eq!(rounds.task(sunday("03:10")), Task::Nothing);
+    assert_eq!(rounds.next_start(), Some(sunday("03:11")));
+    assert_eq!(rounds.task(sunday("03:11")), Task::List(began));
+    assert!(!rounds.unlisted(sunday("03:11")), "told already");
+    assert_eq!(rounds.remembered().began, Some(began), "it is not settled");
+    assert_eq!(rounds.task(sunday("09:00")), Task::List(began));
+    rounds.listed(ids(&[2, 3]));
+    for id in ids(&[2, 3]) {
+        assert_eq!(rounds.task(sunday("09:00")), Task::Prove(id.clone()));
+        rounds.proven(&id, Some(true));
+    }
+    let tally = Tally {
+        proven: 3,
+        failed: 0,
+    };
+    assert_eq!(rounds.task(sunday("09:00")), Task::Tell(tally));
+}
+
+#[test]
+fn a_result_that_another_jobs_lock_keeps_from_being_written_is_come_back_to() {
+    let mut rounds = weekly();
+    rounds.task(sunday("03:00"));
+    rounds.listed(ids(&[1, 2]));
+    let [first, second] = &ids(&[1, 2])[..] else {
+        panic!("two")
+    };
+    rounds.put_off(first, sunday("03:00"));
+    assert_eq!(
+        rounds.task(sunday("03:00")),
+        Task::Nothing,
+        "no loop without a pause"
+    );
+    assert_eq!(rounds.task(sunday("03:01")), Task::Prove(second.clone()));
+    rounds.proven(second, Some(true));
+    assert_eq!(rounds.task(sunday("03:01")), Task::Prove(first.clone()));
+    rounds.put_off(first, sunday("03:01"));
+    assert_eq!(rounds.task(sunday("03:02")), Task::Prove(first.clone()));
+}

@@ -80,11 +80,12 @@ pub(super) fn room_for_next(config: &Config, survey: &Survey, now: Timestamp) ->
     let directory = Directory::open(path).ok()?;
     let free = directory.space().ok()?.free;
     let reserve = config.backup.reserve;
-    let error = Error::Space {
+    let error = || Error::Space {
         path: path.clone(),
         needed,
         free,
         reserve,
+        held: prune::held(&directory),
     };
     let is_short = needed.saturating_add(reserve) > free;
     // a backup would make itself room by what the policy removes after it anyway
@@ -92,7 +93,7 @@ pub(super) fn room_for_next(config: &Config, survey: &Survey, now: Timestamp) ->
         let going = prune::room(config, &directory, needed, now);
         going.is_ok_and(|going| !going.is_empty())
     };
-    (is_short && !can_make_room()).then(|| Check::of_error("backup.reserve", &error))
+    (is_short && !can_make_room()).then(|| Check::of_error("backup.reserve", &error()))
 }
 
 /// What the member that a backup would ask first says of its cluster, and whether it gives us a
