@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::Named;
-use crate::kubeadm::NotAnImage;
+use super::{Named, Unknown};
+use crate::kubeadm::{NotAnImage, Version};
+use crate::schedule;
 
 /// Why nothing is rendered.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +44,33 @@ pub enum Error {
     Image(#[from] NotAnImage),
     /// Nothing says which image.
     #[error("the image of etcd is not known")]
-    NoImage,
+    NoImage(#[source] Unknown),
+    /// An image with another etcd than is said.
+    #[error("the image {image} does not hold etcd {given}")]
+    Contradiction {
+        /// The image.
+        image: String,
+        /// The version that was given beside it.
+        given: Version,
+    },
+    /// A schedule or a time zone of the command line.
+    #[error("the value of {option} cannot be used")]
+    Schedule {
+        /// Which option.
+        option: &'static str,
+        /// What is wrong with it.
+        source: schedule::Error,
+    },
+    /// A name whose pods, and the files that are called after them, lose digits of the time.
+    #[error(
+        "{name} is too long: the files are called after the pods, and Kubernetes would cut the time off"
+    )]
+    LongName {
+        /// The name.
+        name: String,
+        /// How long it may be.
+        longest: usize,
+    },
     /// No version of etcd.
     #[error("{} cannot be the version of etcd: {reason}", quoted(text))]
     Version {
@@ -115,10 +142,22 @@ impl Error {
             Self::Unmirrored { registry, .. } => {
                 format!("Name the whole image: --image {registry}/etcd:TAG")
             }
-            Self::Image(_) | Self::NoImage => {
-                "Name the image, as in: --image registry.k8s.io/etcd:3.5.24-0".to_owned()
+            Self::NoImage(Unknown::NoManifest(_)) => {
+                "Name the directory with --kubernetes-dir, or the image, as in: --image registry.k8s.io/etcd:3.5.24-0".to_owned()
             }
-            Self::Version { .. } | Self::OldVersion { .. } => {
+            Self::NoImage(Unknown::Elsewhere(_)) => {
+                "Name an image with the etcdctl of its version, as in: --image registry.k8s.io/etcd:3.5.24-0".to_owned()
+            }
+            Self::Image(_) => "Name the image, as in: --image registry.k8s.io/etcd:3.5.24-0".to_owned(),
+            Self::OldVersion { .. } => {
+                "Name one with etcd 3.3 or newer, as in: --image registry.k8s.io/etcd:3.5.24-0".to_owned()
+            }
+            Self::Contradiction { .. } => {
+                "Leave out --etcd-version, or name the image that has it with --image.".to_owned()
+            }
+            Self::Schedule { source, .. } => source.hint(),
+            Self::LongName { longest, .. } => format!("Give a --name of at most {longest} characters."),
+            Self::Version { .. } => {
                 "Write the tag of an etcd image, as in: --etcd-version 3.5.24-0".to_owned()
             }
             Self::Volume { .. } => {

@@ -12,6 +12,7 @@ mod api_server;
 mod argument;
 mod container;
 mod etcd_pod;
+mod expansion;
 mod image;
 mod pod;
 #[cfg(test)]

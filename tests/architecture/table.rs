@@ -34,7 +34,10 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "retention",
         ],
     ),
-    ("cronjob", &["store", "etcd", "kubeadm", "config"]),
+    (
+        "cronjob",
+        &["schedule", "shell", "store", "etcd", "kubeadm", "config"],
+    ),
     (
         "error",
         &[
