@@ -29,6 +29,7 @@ pub mod certificate;
 pub mod etcd;
 pub mod host;
 pub mod kubeadm;
+pub mod line;
 pub mod schedule;
 pub mod sha256;
 pub mod shell;

@@ -200,19 +200,15 @@ impl Cronjob {
         if let Some(node) = &self.node {
             return Ok(Name::parse(node, Named::Node)?);
         }
-        let name = match etcd.and_then(manifests::node) {
-            Some(name) => {
-                let manifest = manifests::etcd_path(&self.kubernetes_dir);
-                tracing::info!("the node is {name:?}, by {}", manifest.display());
-                name.to_owned()
-            }
-            None => {
-                let uname = rustix::system::uname();
-                let name = manifests::node_of_host(&uname.nodename().to_string_lossy());
-                tracing::info!("the node is {name:?}, by the host's name");
-                name
-            }
+        let (name, from) = if let Some(name) = etcd.and_then(manifests::node) {
+            let manifest = manifests::etcd_path(&self.kubernetes_dir);
+            (name.to_owned(), manifest.display().to_string())
+        } else {
+            let uname = rustix::system::uname();
+            let name = manifests::node_of_host(&uname.nodename().to_string_lossy());
+            (name, "the host's name".to_owned())
         };
+        tracing::info!("the node is {name:?}, by {from}");
         Ok(Name::parse(&name, Named::Node)?)
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Named, Unknown};
 use crate::kubeadm::{NotAnImage, Version};
-use crate::schedule;
+use crate::{line, schedule};
 
 /// Why nothing is rendered.
 #[derive(Debug, thiserror::Error)]
@@ -125,19 +125,7 @@ impl Error {
             } => {
                 format!("Did you mean {meant}?")
             }
-            Self::Name {
-                named: Named::Node, ..
-            } => "See the names of the nodes with: kubectl get nodes".to_owned(),
-            Self::Name {
-                named: Named::Namespace,
-                ..
-            } => "See the namespaces with: kubectl get namespaces".to_owned(),
-            Self::Name {
-                named: Named::Claim,
-                ..
-            } => "See the claims with: kubectl get persistentvolumeclaims --all-namespaces"
-                .to_owned(),
-            Self::Name { .. } => "Choose a name such as etcd-backup.".to_owned(),
+            Self::Name { named, .. } => named.hint().to_owned(),
             Self::Registry { .. } => "Write it as in: --registry 192.168.50.90:5000".to_owned(),
             Self::Unmirrored { registry, .. } => {
                 format!("Name the whole image: --image {registry}/etcd:TAG")
@@ -180,15 +168,7 @@ impl Error {
     }
 }
 
-/// A given text for one line of a message or a comment: what cannot be seen is escaped, a long text
-/// is cut.
+/// A given text for one line of a message or a comment.
 pub(super) fn quoted(text: &str) -> String {
-    const LONGEST: usize = 200;
-    let shown: String = text.chars().take(LONGEST).collect();
-    let more = if text.chars().nth(LONGEST).is_some() {
-        "…"
-    } else {
-        ""
-    };
-    format!("{shown:?}{more}")
+    line::quoted(text, 200)
 }

@@ -57,28 +57,27 @@ fn command(wanted: &Wanted<'_>) -> String {
         }
         Mode::Native { image, .. } => format!("--mode native --tool-image {image}"),
     };
-    let mut more = String::new();
+    let mut more = Vec::new();
     match &wanted.volume {
         None => {}
-        Some(Volume::Claim(name)) => more += &format!(" --volume pvc:{name}"),
-        Some(Volume::HostPath(path)) => more += &format!(" --volume hostpath:{}", word(path)),
+        Some(Volume::Claim(name)) => more.push(format!(" --volume pvc:{name}")),
+        Some(Volume::HostPath(path)) => more.push(format!(" --volume hostpath:{}", word(path))),
     }
     for (option, value, default) in [
         ("name", &wanted.name, "etcd-backup"),
         ("namespace", &wanted.namespace, "kube-system"),
     ] {
         if value.as_str() != default {
-            more += &format!(" --{option} {value}");
+            more.push(format!(" --{option} {value}"));
         }
     }
     if wanted.suspend {
-        more += " --suspend";
+        more.push(" --suspend".to_owned());
     }
-    let more = if more.is_empty() {
-        more
-    } else {
-        format!(" \\\n   {more}")
-    };
+    if let Some(option) = more.first_mut() {
+        *option = format!(" \\\n   {option}");
+    }
+    let more = more.concat();
     format!(
         "  hypercloud-etcd render cronjob {image} \\\n\
          \x20   --node {} --schedule {} --timezone {}{more}\n",

@@ -340,59 +340,49 @@ fn each_directory_is_mounted_once_and_what_lies_in_another_not_at_all() {
     assert_eq!(mounts, expected);
 }
 
+/// The files of the connection and those that are kept, and what of them is mounted as what.
+type Seen = (
+    [&'static str; 3],
+    &'static [&'static str],
+    &'static [(&'static str, &'static str)],
+);
+
+#[rustfmt::skip]
+const SEEN: &[Seen] = &[
+    (
+        ["/etc/kubernetes/pki/etcd/ca.crt", "/etc/kubernetes/pki/etcd/a.crt", "/etc/kubernetes/pki/etcd/a.key"],
+        &["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key"],
+        &[("/etc/kubernetes/pki/etcd", "Directory")],
+    ),
+    (
+        ["/etc/kubernetes/pki/etcd/ca.crt", "/etc/kubernetes/pki/a.crt", "/etc/kubernetes/pki/a.key"],
+        &["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key"],
+        &[
+            ("/etc/kubernetes/pki/a.crt", "File"),
+            ("/etc/kubernetes/pki/a.key", "File"),
+            ("/etc/kubernetes/pki/etcd/ca.crt", "File"),
+        ],
+    ),
+    (
+        ["/etc/kubernetes/pki/e.crt", "/etc/kubernetes/pki/a.pem", "/etc/kubernetes/pki/a.pem"],
+        &[],
+        &[("/etc/kubernetes/pki/a.pem", "File"), ("/etc/kubernetes/pki/e.crt", "File")],
+    ),
+    (
+        ["/srv/tls/ca.crt", "/srv/tls/a.crt", "/srv/tls/a.key"],
+        &["/srv/tls/cluster/ca.key"],
+        &[("/srv/tls/a.crt", "File"), ("/srv/tls/a.key", "File"), ("/srv/tls/ca.crt", "File")],
+    ),
+    (
+        ["/ca.crt", "/a.crt", "/a.key"],
+        &[],
+        &[("/a.crt", "File"), ("/a.key", "File"), ("/ca.crt", "File")],
+    ),
+];
+
 #[test]
 fn etcdctl_sees_the_files_that_it_needs_and_no_key_of_the_cluster() {
-    let table: &[([&str; 3], &[&str], &[(&str, &str)])] = &[
-        (
-            [
-                "/etc/kubernetes/pki/etcd/ca.crt",
-                "/etc/kubernetes/pki/etcd/a.crt",
-                "/etc/kubernetes/pki/etcd/a.key",
-            ],
-            &["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key"],
-            &[("/etc/kubernetes/pki/etcd", "Directory")],
-        ),
-        (
-            [
-                "/etc/kubernetes/pki/etcd/ca.crt",
-                "/etc/kubernetes/pki/a.crt",
-                "/etc/kubernetes/pki/a.key",
-            ],
-            &["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key"],
-            &[
-                ("/etc/kubernetes/pki/a.crt", "File"),
-                ("/etc/kubernetes/pki/a.key", "File"),
-                ("/etc/kubernetes/pki/etcd/ca.crt", "File"),
-            ],
-        ),
-        (
-            [
-                "/etc/kubernetes/pki/e.crt",
-                "/etc/kubernetes/pki/a.pem",
-                "/etc/kubernetes/pki/a.pem",
-            ],
-            &[],
-            &[
-                ("/etc/kubernetes/pki/a.pem", "File"),
-                ("/etc/kubernetes/pki/e.crt", "File"),
-            ],
-        ),
-        (
-            ["/srv/tls/ca.crt", "/srv/tls/a.crt", "/srv/tls/a.key"],
-            &["/srv/tls/cluster/ca.key"],
-            &[
-                ("/srv/tls/a.crt", "File"),
-                ("/srv/tls/a.key", "File"),
-                ("/srv/tls/ca.crt", "File"),
-            ],
-        ),
-        (
-            ["/ca.crt", "/a.crt", "/a.key"],
-            &[],
-            &[("/a.crt", "File"), ("/a.key", "File"), ("/ca.crt", "File")],
-        ),
-    ];
-    for (files, kept, expected) in table {
+    for (files, kept, expected) in SEEN {
         let mut config = config();
         [
             config.etcd.ca_file,

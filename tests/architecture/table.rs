@@ -3,8 +3,9 @@
 /// Each top-level module and those that it may import. Every module stands below all that it
 /// imports, so the table has no cycle.
 pub(super) const IMPORTS: &[(&str, &[&str])] = &[
-    ("schedule", &[]),
-    ("kubeadm", &[]),
+    ("line", &[]),
+    ("schedule", &["line"]),
+    ("kubeadm", &["line"]),
     ("host", &[]),
     ("sha256", &[]),
     ("shell", &[]),
@@ -36,7 +37,9 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ),
     (
         "cronjob",
-        &["schedule", "shell", "store", "etcd", "kubeadm", "config"],
+        &[
+            "line", "schedule", "shell", "store", "etcd", "kubeadm", "config",
+        ],
     ),
     (
         "error",
