@@ -35,6 +35,7 @@
 // leaves: each knows one thing of the world
 pub mod host;
 pub mod kubeadm;
+pub mod line;
 pub mod schedule;
 pub mod sha256;
 pub mod shell;

@@ -8,6 +8,14 @@ mod kubectl;
 mod pod;
 
 use std::fs;
+use std::path::{Path, PathBuf};
+
+use hypercloud_etcd::config;
+use hypercloud_etcd::cronjob::{self, ImageChoice, Mode, Name, Named, Unknown, Volume, Wanted};
+use hypercloud_etcd::kubeadm::Image;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 
 use crate::support::command::{Host, Output, binary, run};
 use crate::support::etcd::{Etcd, Version, versions};
@@ -38,7 +46,7 @@ fn run_etcdctl(host: &Host, version: Version, rendering: &str, pod: &str) {
     let objects = objects(rendering);
     let pod = Pod::of(&objects, pod);
     assert_eq!(pod.program(), "etcdctl");
-    run(&mut pod.command(&version.binary("etcdctl"))).expect_success();
+    run(&mut pod.command(&version.binary("etcdctl"), host.directory())).expect_success();
     let file = host.backups.join(format!("{}.db", pod.name));
     let file = file.to_str().unwrap();
     host.run(&["verify", "--file", file]).expect_success();
@@ -84,7 +92,7 @@ fn a_directory_of_any_name_is_written_to_by_that_name() {
         .stdout;
     run_etcdctl(&host, Version::V3_4, &rendering, "etcd-backup-1-a");
     assert_eq!(host.files(), ["etcd-backup-1-a.db"]);
-    kubectl::reads_the_same(&rendering);
+    kubectl::reads_the_same([rendering.as_str()]);
 }
 
 #[test]
@@ -115,7 +123,7 @@ fn the_native_pod_makes_the_backup_that_the_host_would_make() {
     fs::create_dir(&mounted).unwrap();
     fs::write(mounted.join("config.toml"), config).unwrap();
     pod.mount("/run/hypercloud-etcd", &mounted);
-    run(&mut pod.command(&binary())).expect_success();
+    run(&mut pod.command(&binary(), host.directory())).expect_success();
     host.run(&["verify", "--all"]).expect_success();
     assert_eq!(
         host.files().len(),
@@ -125,6 +133,9 @@ fn the_native_pod_makes_the_backup_that_the_host_would_make() {
     );
     assert!(host.backups.join("pki").is_dir(), "the copies of the CA");
 }
+
+/// 49 characters.
+const LONG: &str = "etcd-backup-of-the-control-plane-in-the-basement1";
 
 #[test]
 fn what_cannot_be_is_refused_with_a_hint_and_nothing_is_printed() {
@@ -147,7 +158,17 @@ fn what_cannot_be_is_refused_with_a_hint_and_nothing_is_printed() {
         (&["--name", "etcd_backup"], 64, "Did you mean etcd-backup?"),
         (&["--etcd-version", "3.2.26"], 64, "3.5.24-0"),
         (&["--etcd-version", "banana"], 64, "3.5.24-0"),
-        (&["--image", "etcd:3.1.0"], 64, "--etcd-version"),
+        (
+            &["--image", "etcd:3.1.0"],
+            64,
+            "--image registry.k8s.io/etcd:",
+        ),
+        (
+            &["--image", "etcd:3.3.10", "--etcd-version", "3.5.24-0"],
+            64,
+            "--etcd-version",
+        ),
+        (&["--name", LONG], 64, "at most 48 characters"),
         (
             &["--image", "Etcd Image"],
             64,
@@ -155,9 +176,9 @@ fn what_cannot_be_is_refused_with_a_hint_and_nothing_is_printed() {
         ),
         (&["--volume", "nfs:/srv"], 64, "pvc:etcd-backups"),
         (&["--volume", "hostpath:srv"], 64, "hostpath:/srv/backup"),
-        (&["--schedule", "0 0 * * 7"], 78, "SUN"),
-        (&["--schedule", "@every 5m"], 78, ""),
-        (&["--timezone", "Europe/Berln"], 78, "Europe/Berlin"),
+        (&["--schedule", "0 0 * * 7"], 64, "SUN"),
+        (&["--schedule", "@every 5m"], 64, ""),
+        (&["--timezone", "Europe/Berln"], 64, "Europe/Berlin"),
         (&["--mode", "native"], 64, ""),
         (&["--tool-image", "a"], 64, ""),
         (&["--output", "/proc/nowhere/cronjob.yaml"], 73, ""),
@@ -166,6 +187,10 @@ fn what_cannot_be_is_refused_with_a_hint_and_nothing_is_printed() {
     for (args, code, hint) in table {
         let output = rendered(&host, "k8s.gcr.io/etcd:3.5.6-0", args).expect_code(*code);
         assert!(output.stdout.is_empty(), "{args:?}: {output}");
+        if ["--schedule", "--timezone"].contains(&args[0]) {
+            let said = format!("the value of {} cannot be used", args[0]);
+            assert!(output.stderr.contains(&said), "{output}");
+        }
         let hints = output.stderr.split("hint:").nth(1).unwrap_or_default();
         assert!(hints.contains(hint), "{args:?}: {output}");
     }
@@ -184,6 +209,9 @@ fn a_host_without_a_manifest_says_what_to_give_and_one_that_is_given_all_needs_n
     ];
     let output = host.run(&command).expect_code(64);
     assert!(output.stderr.contains("--image"), "{output}");
+    let manifest = nowhere.join("manifests/etcd.yaml");
+    let said = format!("there is no {}", manifest.display());
+    assert!(output.stderr.contains(&said), "{output}");
     let given = [
         &command[..],
         &[
@@ -211,6 +239,14 @@ fn a_host_without_a_manifest_says_what_to_give_and_one_that_is_given_all_needs_n
         output.stdout.contains(&format!("nodeName: {name} #")),
         "{output}"
     );
+    // an etcd that runs elsewhere is told as such
+    let elsewhere = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden/kubeadm/kube-apiserver-external.yaml");
+    fs::create_dir_all(nowhere.join("manifests")).unwrap();
+    fs::copy(elsewhere, nowhere.join("manifests/kube-apiserver.yaml")).unwrap();
+    let output = host.run(&command).expect_code(64);
+    assert!(output.stderr.contains("runs elsewhere"), "{output}");
+    assert!(output.stderr.contains("--image"), "{output}");
     // and a manifest that is none is told, with its path
     kubernetes(&host, "\"not an image\"");
     let broken = host.directory().join("kubernetes");
@@ -243,6 +279,8 @@ fn an_output_file_is_replaced_whole_or_left_alone() {
     assert!(written.stdout.is_empty(), "{written}");
     let printed = rendered(&host, "etcd:3.5.6-0", &[]).expect_success();
     assert_eq!(fs::read_to_string(&file).unwrap(), printed.stdout);
+    let dash = rendered(&host, "etcd:3.5.6-0", &["--output", "-"]).expect_success();
+    assert_eq!(dash.stdout, printed.stdout);
     let names: Vec<_> = fs::read_dir(host.directory())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
@@ -260,4 +298,69 @@ fn an_output_file_is_replaced_whole_or_left_alone() {
     rendered(&host, "etcd:3.5.6-0", &["--output", link.to_str().unwrap()]).expect_success();
     assert!(link.is_symlink());
     assert_eq!(fs::read_to_string(&file).unwrap(), printed.stdout);
+}
+
+/// Lines that a configuration may begin with, and whatever else.
+fn toml() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just(String::new()),
+        Just("\tschedule = \"0 * * * *\"\n".to_owned()),
+        Just("\n\t# x\n".to_owned()),
+        Just("\t\n".to_owned()),
+        Just("\n\n".to_owned()),
+        Just("  a = 1\n# b".to_owned()),
+        "[ \t\n]{0,4}[a#=\"' \t\r\n\u{85}\u{a0}\u{2028}\u{feff}]{0,12}[ \t\n]{0,3}",
+        any::<String>(),
+    ]
+}
+
+/// Names of files that somebody chose to break something with.
+fn file_name() -> impl Strategy<Value = String> {
+    let name = prop_oneof![
+        Just("$(POD_NAME)\n- *a &b !c".to_owned()),
+        Just("\"'# ---\n...\n--- ".to_owned()),
+        "[ -~\\n\\r\\t\u{85}\u{a0}\u{2028}\u{feff}\u{1f600}]{1,24}",
+        any::<String>(),
+    ];
+    name.prop_filter("the name of a file that can be mounted", |text| {
+        !text.contains(['/', ':', '\0']) && !matches!(&text[..], "" | "." | "..")
+    })
+}
+
+#[test]
+fn kubectl_reads_whatever_is_given_from_outside_as_it_is() {
+    let mut runner = TestRunner::default();
+    let name = |text, named| Name::parse(text, named).unwrap();
+    let mut renderings = Vec::new();
+    let given = (file_name(), file_name(), toml());
+    for _ in 0..200 {
+        let (dir, file, toml) = given.new_tree(&mut runner).unwrap().current();
+        let mut config = config::parse(Path::new("config.toml"), "").unwrap();
+        config.backup.dir = Path::new("/mnt").join(&dir);
+        config.etcd.key_file = Path::new("/etc/keys").join(&file);
+        let volume = Volume::HostPath(PathBuf::from("/srv").join(&dir));
+        let image = Image::parse("r.example/hypercloud-etcd:1").unwrap();
+        let choice = ImageChoice {
+            found: Err(Unknown::NoManifest("/".into())),
+            image: Some("etcd:3.3.10"),
+            registry: None,
+            version: None,
+        };
+        for mode in [
+            Mode::Native { image, toml },
+            Mode::Etcdctl(choice.choose().unwrap()),
+        ] {
+            let wanted = Wanted {
+                config: &config,
+                mode,
+                name: name("etcd-backup", Named::CronJob),
+                namespace: name("kube-system", Named::Namespace),
+                node: name("master1", Named::Node),
+                volume: Some(volume.clone()),
+                suspend: false,
+            };
+            renderings.push(cronjob::render(&wanted).unwrap());
+        }
+    }
+    kubectl::reads_the_same(renderings.iter().map(String::as_str));
 }

@@ -254,6 +254,11 @@ fn a_configuration_that_was_changed_is_replaced_by_force_only_and_kept() {
     assert_eq!(fs::read_to_string(kept).unwrap(), own);
     assert_eq!(fs::metadata(kept).unwrap().mode() & 0o7777, 0o600);
     assert_eq!(fs::read(&host.config).unwrap(), first);
+    assert_eq!(
+        fs::metadata(&host.config).unwrap().mode() & 0o7777,
+        0o600,
+        "whom somebody has kept out stays out"
+    );
     assert_eq!(kept.extension().unwrap(), "old");
     fs::write(&host.config, "jitter = \"1m\"").unwrap();
     let report = init(&host, &["--force", "--json"]).json();
@@ -263,6 +268,18 @@ fn a_configuration_that_was_changed_is_replaced_by_force_only_and_kept() {
     );
     assert_eq!(fs::read_to_string(kept).unwrap(), own);
     assert_eq!(config_files(&host), 3, "nothing else is left behind");
+}
+
+#[test]
+fn a_dry_run_promises_no_write_that_would_be_refused() {
+    let host = host_with("etcd.yaml", &golden("v1.34.yaml"));
+    fs::write(&host.config, "jitter = \"1m\"\n").unwrap();
+    let refused = init(&host, &["--dry-run"]).expect_success();
+    let said = "with --force in place of --dry-run this goes";
+    assert!(refused.stdout.contains(said), "{refused}");
+    let forced = init(&host, &["--dry-run", "--force"]).expect_success();
+    let said = "without --dry-run this goes";
+    assert!(forced.stdout.contains(said), "{forced}");
 }
 
 /// How many files there are beside the configuration, itself and hidden ones included.
@@ -343,6 +360,101 @@ fn what_cannot_be_found_is_said_with_what_to_set_by_hand() {
     put(&host, "manifests/etcd.yaml", bare);
     let bare = init(&host, &["--force"]).expect_code(78);
     assert!(bare.stdout.contains("NOT FOUND  etcd.endpoints"), "{bare}");
+}
+
+#[test]
+fn a_server_without_tls_among_others_is_left_out_and_told() {
+    let servers = "https://10.1.0.1:2379,https://etcd-2.example:2379,https://[2001:db8::3]:2379";
+    for (given, expected, notes) in [
+        (
+            "https://10.1.0.1:2379,http://etcd-2.example:2379,https://[2001:db8::3]:2379",
+            json!(["https://10.1.0.1:2379", "https://[2001:db8::3]:2379"]),
+            1,
+        ),
+        (
+            "http://10.1.0.1:2379,http://10.1.0.2:2379",
+            json!(["http://10.1.0.1:2379", "http://10.1.0.2:2379"]),
+            0,
+        ),
+    ] {
+        let text = golden("kube-apiserver-external.yaml").replace(servers, given);
+        let host = host_with("kube-apiserver.yaml", &text);
+        let report = planned_whatever_is_missing(&host);
+        assert_eq!(found(&report, "etcd.endpoints"), &expected);
+        let told = report["notes"].to_string();
+        assert_eq!(told.matches("without TLS").count(), notes, "{told}");
+        assert_eq!(told.contains("http://etcd-2.example:2379"), notes == 1);
+    }
+}
+
+/// The report of a host on which not all may be found.
+fn planned_whatever_is_missing(host: &Host) -> Value {
+    let output = init(host, &["--dry-run", "--json"]);
+    assert!(matches!(output.code, Some(0 | 78)), "{output}");
+    output.json()
+}
+
+#[test]
+fn a_url_that_only_the_kubelet_can_fill_in_is_named() {
+    let text = golden("v1.34.yaml");
+    let listen = text
+        .lines()
+        .find(|line| line.contains("--listen-client-urls="))
+        .unwrap();
+    let advertise = text
+        .lines()
+        .find(|line| line.contains("--advertise-client-urls="))
+        .unwrap();
+    let changed = text
+        .replace(listen, "    - --listen-client-urls=https://$(POD_IP):2379")
+        .replace(
+            advertise,
+            "    - --advertise-client-urls=https://$(POD_IP):2379",
+        );
+    let with = |value: &str| {
+        let env = format!("    env: [{{name: POD_IP, {value}}}]\n    name: etcd\n");
+        host_with("etcd.yaml", &changed.replace("    name: etcd\n", &env))
+    };
+    let report = planned(&with("value: 10.0.0.4"));
+    assert_eq!(
+        found(&report, "etcd.endpoints"),
+        &json!(["https://10.0.0.4:2379"])
+    );
+    let host = with("valueFrom: {fieldRef: {fieldPath: status.podIP}}");
+    let report = planned_whatever_is_missing(&host);
+    let missing = &report["missing"][0];
+    assert_eq!(missing["name"], "etcd.endpoints");
+    let message = missing["message"].as_str().unwrap();
+    assert!(
+        message.ends_with("there is https://$(POD_IP):2379"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_file_that_may_not_be_seen_is_not_taken_for_missing() {
+    let host = host_with("etcd.yaml", &golden("v1.34.yaml"));
+    let pki = host.directory().join("pki/etcd");
+    fs::set_permissions(&pki, fs::Permissions::from_mode(0o700)).unwrap();
+    std::os::unix::fs::chown(&pki, Some(65534), None).unwrap();
+    let command = host.command(&[
+        "init",
+        "--kubernetes-dir",
+        host.directory().to_str().unwrap(),
+    ]);
+    // modes bind root, too, once it has given that privilege up
+    let mut unprivileged = std::process::Command::new("setpriv");
+    unprivileged
+        .args(["--bounding-set=-dac_override,-dac_read_search", "--"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    let output = crate::support::command::run(&mut unprivileged).expect_code(77);
+    assert!(
+        output.stderr.contains("pki/etcd/ca.crt cannot be read"),
+        "{output}"
+    );
+    assert!(output.stderr.contains("as root"), "{output}");
+    assert!(!host.config.exists());
 }
 
 #[test]

@@ -63,6 +63,9 @@ struct Report<'p> {
     notes: &'p [String],
     /// What would change.
     diff: Option<String>,
+    /// What is written only if that is asked for.
+    #[serde(skip)]
+    needs_force: bool,
 }
 
 impl Arguments {
@@ -87,6 +90,7 @@ impl Arguments {
             missing: &plan.missing,
             notes: &plan.notes,
             diff: self.dry_run.then(|| difference(&plan)),
+            needs_force: matches!(plan.existing, Existing::Other(_)) && !self.force,
         };
         if self.json {
             context.output.json(&report)?;
@@ -144,6 +148,11 @@ impl Report<'_> {
         let path = self.path.display();
         let outcome = match self.outcome {
             Outcome::Unchanged => format!("{path} says so already; nothing was changed\n"),
+            Outcome::Planned if self.needs_force => {
+                format!(
+                    "nothing was written; with --force in place of --dry-run this goes to {path}\n"
+                )
+            }
             Outcome::Planned => {
                 format!("nothing was written; without --dry-run this goes to {path}\n")
             }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use hypercloud_etcd::config::{self, Config};
-use hypercloud_etcd::cronjob::{self, ImageChoice, Mode, Name, Named, Volume, Wanted};
+use hypercloud_etcd::cronjob::{self, ImageChoice, Mode, Name, Named, Unknown, Volume, Wanted};
 use hypercloud_etcd::error::{Error, ExitCode};
 use hypercloud_etcd::jobs::manifests;
 use hypercloud_etcd::jobs::place::place;
@@ -49,7 +49,8 @@ struct Cronjob {
     /// The etcd image, used as it is (default: that of this node's etcd)
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
-    /// Another tag of the etcd image, 3.3 or newer
+    /// Another tag of the etcd image, 3.3 or newer; with --image, the etcd in one whose tag does not say
+    /// it
     #[arg(long, value_name = "VERSION")]
     etcd_version: Option<String>,
     /// The image that holds this program, for --mode native
@@ -79,7 +80,7 @@ struct Cronjob {
     /// Where kubeadm keeps its files
     #[arg(long, value_name = "DIR", default_value = manifests::KUBERNETES_DIR)]
     kubernetes_dir: PathBuf,
-    /// Write to this file in place of the standard output
+    /// Write to this file in place of the standard output, which is `-`
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -96,8 +97,8 @@ impl Arguments {
         // nothing is written before all of it is known to be right
         let text = cronjob.render(context)?;
         match &cronjob.output {
-            Some(path) => place(path, &text)?,
-            None => context.output.answer(&text)?,
+            Some(path) if path != Path::new("-") => place(path, &text)?,
+            _ => context.output.answer(&text)?,
         }
         Ok(ExitCode::Done)
     }
@@ -128,7 +129,17 @@ impl Cronjob {
         let configured = &config.schedule;
         let expression = self.schedule.as_deref().unwrap_or(configured.text());
         let zone = self.timezone.as_deref().unwrap_or(configured.timezone());
-        let schedule = Schedule::parse(expression, zone)?;
+        let schedule = Schedule::parse(expression, zone);
+        let option = match (&self.schedule, &self.timezone) {
+            (None, None) => None,
+            (Some(_), None) => Some("--schedule"),
+            (None, Some(_)) => Some("--timezone"),
+            (Some(_), Some(_)) => Some("--schedule or --timezone"),
+        };
+        let schedule = schedule.map_err(|source| match option {
+            Some(option) => cronjob::Error::Schedule { option, source }.into(),
+            None => Error::from(source),
+        })?;
         for warning in schedule.warnings(context.now()) {
             tracing::warn!("{warning}");
         }
@@ -163,7 +174,7 @@ impl Cronjob {
                     say_unused(&[("--registry", self.registry.is_some())], "--image");
                 }
                 let choice = ImageChoice {
-                    found: etcd.map(|etcd| &etcd.image),
+                    found: etcd.map(|etcd| &etcd.image).ok_or_else(|| self.unknown()),
                     image: self.image.as_deref(),
                     registry: self.registry.as_deref(),
                     version: self.etcd_version.as_deref(),
@@ -173,11 +184,30 @@ impl Cronjob {
         }
     }
 
+    /// Why this host does not say which image etcd runs.
+    fn unknown(&self) -> Unknown {
+        let directory = &self.kubernetes_dir;
+        match manifests::api_server(directory) {
+            Ok(Some(pod)) if pod.is_etcd_elsewhere() => {
+                Unknown::Elsewhere(manifests::api_server_path(directory))
+            }
+            // what is wrong with that one is not what is asked
+            _ => Unknown::NoManifest(manifests::etcd_path(directory)),
+        }
+    }
+
     fn node(&self, etcd: Option<&EtcdPod>) -> Result<Name, Error> {
         if let Some(node) = &self.node {
             return Ok(Name::parse(node, Named::Node)?);
         }
-        let (name, from) = own_name(etcd, &self.kubernetes_dir);
+        let (name, from) = if let Some(name) = etcd.and_then(manifests::node) {
+            let manifest = manifests::etcd_path(&self.kubernetes_dir);
+            (name.to_owned(), manifest.display().to_string())
+        } else {
+            let uname = rustix::system::uname();
+            let name = manifests::node_of_host(&uname.nodename().to_string_lossy());
+            (name, "the host's name".to_owned())
+        };
         tracing::info!("the node is {name:?}, by {from}");
         Ok(Name::parse(&name, Named::Node)?)
     }
@@ -188,18 +218,6 @@ fn say_unused(given: &[(&str, bool)], other: &str) {
     for (name, _) in given.iter().filter(|(_, is_given)| *is_given) {
         tracing::warn!("{name} changes nothing, since {other} is given");
     }
-}
-
-/// The node that this host is, and what says so. kubeadm names the member after the node, and the node
-/// after the host, in small letters.
-fn own_name(etcd: Option<&EtcdPod>, kubernetes_dir: &Path) -> (String, String) {
-    if let Some(name) = etcd.and_then(|etcd| etcd.node.as_ref().or(etcd.name.as_ref())) {
-        let manifest = manifests::etcd_path(kubernetes_dir);
-        return (name.clone(), manifest.display().to_string());
-    }
-    let uname = rustix::system::uname();
-    let name = uname.nodename().to_string_lossy().to_lowercase();
-    (name, "the host's name".to_owned())
 }
 
 /// The configuration and its text; that of an empty file where the default one is missing, so that

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::Named;
-use crate::kubeadm::NotAnImage;
+use super::{Named, Unknown};
+use crate::kubeadm::{NotAnImage, Version};
+use crate::{line, schedule};
 
 /// Why nothing is rendered.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +44,33 @@ pub enum Error {
     Image(#[from] NotAnImage),
     /// Nothing says which image.
     #[error("the image of etcd is not known")]
-    NoImage,
+    NoImage(#[source] Unknown),
+    /// An image with another etcd than is said.
+    #[error("the image {image} does not hold etcd {given}")]
+    Contradiction {
+        /// The image.
+        image: String,
+        /// The version that was given beside it.
+        given: Version,
+    },
+    /// A schedule or a time zone of the command line.
+    #[error("the value of {option} cannot be used")]
+    Schedule {
+        /// Which option.
+        option: &'static str,
+        /// What is wrong with it.
+        source: schedule::Error,
+    },
+    /// A name whose pods, and the files that are called after them, lose digits of the time.
+    #[error(
+        "{name} is too long: the files are called after the pods, and Kubernetes would cut the time off"
+    )]
+    LongName {
+        /// The name.
+        name: String,
+        /// How long it may be.
+        longest: usize,
+    },
     /// No version of etcd.
     #[error("{} cannot be the version of etcd: {reason}", quoted(text))]
     Version {
@@ -98,27 +125,27 @@ impl Error {
             } => {
                 format!("Did you mean {meant}?")
             }
-            Self::Name {
-                named: Named::Node, ..
-            } => "See the names of the nodes with: kubectl get nodes".to_owned(),
-            Self::Name {
-                named: Named::Namespace,
-                ..
-            } => "See the namespaces with: kubectl get namespaces".to_owned(),
-            Self::Name {
-                named: Named::Claim,
-                ..
-            } => "See the claims with: kubectl get persistentvolumeclaims --all-namespaces"
-                .to_owned(),
-            Self::Name { .. } => "Choose a name such as etcd-backup.".to_owned(),
+            Self::Name { named, .. } => named.hint().to_owned(),
             Self::Registry { .. } => "Write it as in: --registry 192.168.50.90:5000".to_owned(),
             Self::Unmirrored { registry, .. } => {
                 format!("Name the whole image: --image {registry}/etcd:TAG")
             }
-            Self::Image(_) | Self::NoImage => {
-                "Name the image, as in: --image registry.k8s.io/etcd:3.5.24-0".to_owned()
+            Self::NoImage(Unknown::NoManifest(_)) => {
+                "Name the directory with --kubernetes-dir, or the image, as in: --image registry.k8s.io/etcd:3.5.24-0".to_owned()
             }
-            Self::Version { .. } | Self::OldVersion { .. } => {
+            Self::NoImage(Unknown::Elsewhere(_)) => {
+                "Name an image with the etcdctl of its version, as in: --image registry.k8s.io/etcd:3.5.24-0".to_owned()
+            }
+            Self::Image(_) => "Name the image, as in: --image registry.k8s.io/etcd:3.5.24-0".to_owned(),
+            Self::OldVersion { .. } => {
+                "Name one with etcd 3.3 or newer, as in: --image registry.k8s.io/etcd:3.5.24-0".to_owned()
+            }
+            Self::Contradiction { .. } => {
+                "Leave out --etcd-version, or name the image that has it with --image.".to_owned()
+            }
+            Self::Schedule { source, .. } => source.hint(),
+            Self::LongName { longest, .. } => format!("Give a --name of at most {longest} characters."),
+            Self::Version { .. } => {
                 "Write the tag of an etcd image, as in: --etcd-version 3.5.24-0".to_owned()
             }
             Self::Volume { .. } => {
@@ -141,15 +168,7 @@ impl Error {
     }
 }
 
-/// A given text for one line of a message or a comment: what cannot be seen is escaped, a long text
-/// is cut.
+/// A given text for one line of a message or a comment.
 pub(super) fn quoted(text: &str) -> String {
-    const LONGEST: usize = 200;
-    let shown: String = text.chars().take(LONGEST).collect();
-    let more = if text.chars().nth(LONGEST).is_some() {
-        "…"
-    } else {
-        ""
-    };
-    format!("{shown:?}{more}")
+    line::quoted(text, 200)
 }

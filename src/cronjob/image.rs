@@ -1,18 +1,31 @@
 //! Which image the pod runs: from what the operator says and what the node runs.
 
+use std::path::PathBuf;
+
 use super::Error;
 use crate::kubeadm::{Image, Version};
 
+/// Why nobody knows which image the etcd of the node runs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    /// There is no manifest of a member.
+    #[error("there is no {}", .0.display())]
+    NoManifest(PathBuf),
+    /// The manifest of the API server names members that run elsewhere.
+    #[error("the etcd of this cluster runs elsewhere, as {} says", .0.display())]
+    Elsewhere(PathBuf),
+}
+
 /// What is known of the etcd image that is wanted.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone)]
 pub struct ImageChoice<'a> {
     /// The image that the etcd of the node runs.
-    pub found: Option<&'a Image>,
+    pub found: Result<&'a Image, Unknown>,
     /// This image and no other.
     pub image: Option<&'a str>,
     /// The registry that mirrors the image, put before its whole name.
     pub registry: Option<&'a str>,
-    /// Another tag.
+    /// Another tag; of an image without one, the etcd in it.
     pub version: Option<&'a str>,
 }
 
@@ -25,6 +38,14 @@ pub struct EtcdImage {
     pub version: Option<Version>,
 }
 
+impl EtcdImage {
+    /// Whether its etcdctl may be one that speaks the old API by itself, and makes files that everybody
+    /// can read: what nobody knows may be old.
+    pub(super) fn may_be_older_than_3_4(&self) -> bool {
+        self.version.is_none_or(|version| version.minor < 4)
+    }
+}
+
 impl ImageChoice<'_> {
     /// The image to run.
     ///
@@ -32,13 +53,22 @@ impl ImageChoice<'_> {
     /// When there is none, or a part of it cannot be right.
     pub fn choose(&self) -> Result<EtcdImage, Error> {
         let given = self.version.map(version).transpose()?;
-        let image = match (self.image, self.found) {
+        let image = match (self.image, &self.found) {
             (Some(text), _) => Image::parse(text)?,
-            (None, Some(found)) => self.derived(found)?,
-            (None, None) => return Err(Error::NoImage),
+            (None, Ok(found)) => self.derived(found)?,
+            (None, Err(unknown)) => return Err(Error::NoImage(unknown.clone())),
         };
-        let version = given.or_else(|| image.version());
-        match version {
+        // its own tag is what it is, whatever somebody says
+        let own = image.version();
+        if let (Some(own), Some(given)) = (own, given)
+            && own != given
+        {
+            return Err(Error::Contradiction {
+                image: image.to_string(),
+                given,
+            });
+        }
+        match own.or(given) {
             Some(version) if !is_supported(version) => Err(Error::OldVersion {
                 image: image.to_string(),
             }),

@@ -18,19 +18,21 @@ mod pod;
 #[cfg(test)]
 mod tests;
 
+use jiff::Timestamp;
 use serde::Serialize;
-use serde_saphyr::{DoubleQuoted, LitString, SerializerOptions};
+use serde_saphyr::{DoubleQuoted, SerializerOptions};
 
 pub use error::Error;
-pub use image::{EtcdImage, ImageChoice};
+pub use image::{EtcdImage, ImageChoice, Unknown};
 pub use mount::Volume;
 pub use name::{Name, Named};
 
 use crate::config::Config;
 use crate::kubeadm::Image;
+use crate::schedule::Schedule;
 use object::{
-    ConfigFile, ConfigMap, CronJob, CronJobSpec, JobSpec, JobTemplate, Labels, Metadata,
-    PodTemplate, because,
+    ConfigFile, ConfigMap, CronJob, CronJobSpec, ExitCodes, JobSpec, JobTemplate, Labels, Lines,
+    Metadata, PodFailurePolicy, PodFailureRule, PodTemplate, because,
 };
 
 /// Where the pod finds its configuration: a place of its own, since the host's may hold other files
@@ -39,6 +41,15 @@ const CONFIG_DIRECTORY: &str = "/run/hypercloud-etcd";
 
 /// How long a run may take. etcdctl waits for ever on a member that sends nothing.
 const DEADLINE: u32 = 1800;
+
+/// The longest name of a `CronJob` whose pods end their own with the whole minute of the run, which is
+/// what their files are told apart by: Kubernetes cuts a pod's name at 58 characters before it adds
+/// five, and eight digits and two hyphens are behind the name.
+const LONGEST_OF_FILES: usize = 48;
+
+/// What a second attempt does not change: a wrong command line, a snapshot that is damaged, a wrong
+/// configuration.
+const LASTING: [u8; 3] = [64, 65, 78];
 
 /// What is to be rendered.
 #[derive(Debug)]
@@ -78,6 +89,13 @@ pub enum Mode {
 /// # Errors
 /// When the configuration asks for something that cannot be done in a pod.
 pub fn render(wanted: &Wanted<'_>) -> Result<String, Error> {
+    let length = wanted.name.as_str().len();
+    if matches!(wanted.mode, Mode::Etcdctl(_)) && length > LONGEST_OF_FILES {
+        return Err(Error::LongName {
+            name: wanted.name.to_string(),
+            longest: LONGEST_OF_FILES,
+        });
+    }
     let mut text = header::comments(wanted)?;
     if let Mode::Native { toml, .. } = &wanted.mode {
         text.push_str(&yaml(&config_map(wanted, toml))?);
@@ -100,7 +118,7 @@ fn config_map(wanted: &Wanted<'_>, toml: &str) -> ConfigMap {
         kind: "ConfigMap",
         metadata: metadata(wanted),
         data: ConfigFile {
-            config: LitString(toml.to_owned()),
+            config: Lines::of(toml),
         },
     }
 }
@@ -109,8 +127,8 @@ fn cron_job(wanted: &Wanted<'_>) -> Result<CronJob, Error> {
     let schedule = &wanted.config.schedule;
     let late = if wanted.config.catch_up {
         because(
-            3600,
-            "catch_up: a missed run is made up for, the latest one",
+            shortest_gap(schedule),
+            "catch_up: a missed run is still made up for this much later",
         )
     } else {
         because(60, "no catch_up: a run that is a minute late is left out")
@@ -131,9 +149,10 @@ fn cron_job(wanted: &Wanted<'_>) -> Result<CronJob, Error> {
                 metadata: unnamed(wanted),
                 spec: JobSpec {
                     backoff_limit: 2,
+                    pod_failure_policy: failure_policy(&wanted.mode),
                     active_deadline_seconds: because(
                         DEADLINE,
-                        "a transfer that stands still must not hold up the next run",
+                        "a transfer that stands still is given up after half an hour",
                     ),
                     template: PodTemplate {
                         metadata: unnamed(wanted),
@@ -142,6 +161,35 @@ fn cron_job(wanted: &Wanted<'_>) -> Result<CronJob, Error> {
                 },
             },
         },
+    })
+}
+
+/// The shortest time between two runs in seconds, as far as a hundred of them tell.
+fn shortest_gap(schedule: &Schedule) -> u32 {
+    let next = |run: &Timestamp| schedule.next(*run);
+    let runs = std::iter::successors(schedule.next(Timestamp::UNIX_EPOCH), next).take(100);
+    let seconds: Vec<i64> = runs.map(Timestamp::as_second).collect();
+    let gaps = seconds.windows(2).map(|runs| runs[1] - runs[0]);
+    gaps.min()
+        .and_then(|gap| u32::try_from(gap).ok())
+        .unwrap_or(3600)
+}
+
+/// etcdctl ends with 1 for everything.
+fn failure_policy(mode: &Mode) -> Option<PodFailurePolicy> {
+    let is_native = matches!(mode, Mode::Native { .. });
+    is_native.then(|| PodFailurePolicy {
+        rules: vec![PodFailureRule {
+            action: because(
+                "FailJob",
+                "another attempt would end the same: usage, verification, configuration",
+            ),
+            on_exit_codes: ExitCodes {
+                container_name: pod::NATIVE,
+                operator: "In",
+                values: LASTING.to_vec(),
+            },
+        }],
     })
 }
 

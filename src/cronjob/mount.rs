@@ -36,6 +36,9 @@ impl Volume {
     }
 }
 
+/// Where kubeadm keeps the CA of the cluster with its key.
+const KUBEADM_PKI: &str = "/etc/kubernetes/pki";
+
 /// What the pod mounts, in the order in which it is rendered.
 #[derive(Debug, Default)]
 pub(super) struct Mounts {
@@ -67,8 +70,39 @@ impl Mounts {
         self.add("backups", source, &dir, false)
     }
 
+    /// The files of the connection, which can only be read: by the one directory that they are in, or
+    /// each by itself where there is more than one, or where it is that of the cluster's CA, whose key
+    /// etcdctl has no business with.
+    pub(super) fn client_files(
+        &mut self,
+        files: &[&PathBuf],
+        kept: &[PathBuf],
+    ) -> Result<(), Error> {
+        let files: Vec<PathBuf> = files
+            .iter()
+            .map(|file| mountable(file))
+            .collect::<Result<_, _>>()?;
+        let mut directories: Vec<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+        directories.dedup();
+        let is_own = |directory: &Path| {
+            let is_below = |file: &PathBuf| file.starts_with(directory);
+            fault(directory).is_none()
+                && directory != Path::new(KUBEADM_PKI)
+                && !kept.iter().any(is_below)
+        };
+        if let [directory] = directories[..]
+            && is_own(directory)
+        {
+            return self.read_only([directory], "Directory");
+        }
+        let mut alone: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+        alone.sort_unstable();
+        alone.dedup();
+        self.read_only(alone, "File")
+    }
+
     /// The directories of these files, which can only be read; one that holds another stands for both.
-    pub(super) fn files<'a>(
+    pub(super) fn directories_of<'a>(
         &mut self,
         files: impl Iterator<Item = &'a PathBuf>,
     ) -> Result<(), Error> {
@@ -84,12 +118,20 @@ impl Mounts {
             !all.iter()
                 .any(|outer| inner != outer && inner.starts_with(outer))
         });
-        for (index, directory) in directories.iter().enumerate() {
+        self.read_only(directories.iter().map(PathBuf::as_path), "Directory")
+    }
+
+    fn read_only<'a>(
+        &mut self,
+        paths: impl IntoIterator<Item = &'a Path>,
+        kind: &'static str,
+    ) -> Result<(), Error> {
+        for (index, path) in paths.into_iter().enumerate() {
             let name = match index {
                 0 => "pki".to_owned(),
                 _ => format!("pki-{}", index + 1),
             };
-            self.add(&name, on_node(directory, "Directory"), directory, true)?;
+            self.add(&name, on_node(path, kind), path, true)?;
         }
         Ok(())
     }

@@ -26,6 +26,18 @@ impl Named {
         }
     }
 
+    /// Where the names are to be found.
+    pub(super) fn hint(self) -> &'static str {
+        match self {
+            Self::Node => "See the names of the nodes with: kubectl get nodes",
+            Self::Namespace => "See the namespaces with: kubectl get namespaces",
+            Self::Claim => {
+                "See the claims with: kubectl get persistentvolumeclaims --all-namespaces"
+            }
+            Self::CronJob => "Choose a name such as etcd-backup.",
+        }
+    }
+
     fn may_have_dots(self) -> bool {
         self != Self::Namespace
     }

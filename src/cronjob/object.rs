@@ -24,7 +24,30 @@ pub(super) struct ConfigMap {
 #[derive(Debug, Serialize)]
 pub(super) struct ConfigFile {
     #[serde(rename = "config.toml")]
-    pub(super) config: LitString,
+    pub(super) config: Lines,
+}
+
+/// A text of lines.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Lines {
+    /// As they are.
+    Literal(LitString),
+    /// In one line, with everything escaped.
+    Quoted(DoubleQuoted<String>),
+}
+
+impl Lines {
+    /// The lines as they are, unless their own indentation would be taken for that of the YAML: then
+    /// some parsers stop at a tab, and others count its spaces.
+    pub(super) fn of(text: &str) -> Self {
+        let text = text.to_owned();
+        if text.trim_start_matches('\n').starts_with([' ', '\t']) {
+            Self::Quoted(DoubleQuoted(text))
+        } else {
+            Self::Literal(LitString(text))
+        }
+    }
 }
 
 /// `batch/v1`, `CronJob`
@@ -80,8 +103,31 @@ pub(super) struct JobTemplate {
 #[serde(rename_all = "camelCase")]
 pub(super) struct JobSpec {
     pub(super) backoff_limit: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pod_failure_policy: Option<PodFailurePolicy>,
     pub(super) active_deadline_seconds: Because<u32>,
     pub(super) template: PodTemplate,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PodFailurePolicy {
+    pub(super) rules: Vec<PodFailureRule>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PodFailureRule {
+    pub(super) action: Because<&'static str>,
+    pub(super) on_exit_codes: ExitCodes,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ExitCodes {
+    pub(super) container_name: &'static str,
+    pub(super) operator: &'static str,
+    /// Rising, and each once.
+    pub(super) values: Vec<u8>,
 }
 
 #[derive(Debug, Serialize)]
@@ -144,6 +190,8 @@ pub(super) struct Requirement {
 pub(super) struct Toleration {
     pub(super) key: Because<&'static str>,
     pub(super) operator: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) effect: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]

@@ -13,6 +13,9 @@ use super::{CONFIG_DIRECTORY, Error, EtcdImage, Mode, Wanted};
 use crate::config::Config;
 use crate::etcd::Endpoint;
 
+/// The program of the native mode, and the name of its container.
+pub(super) const NATIVE: &str = "hypercloud-etcd";
+
 pub(super) fn spec(wanted: &Wanted<'_>) -> Result<PodSpec, Error> {
     let mounts = mounts(wanted)?;
     let (node_name, affinity) = placement(wanted);
@@ -24,13 +27,7 @@ pub(super) fn spec(wanted: &Wanted<'_>) -> Result<PodSpec, Error> {
     Ok(PodSpec {
         node_name,
         affinity,
-        tolerations: vec![
-            tolerate("node-role.kubernetes.io/control-plane", "kubeadm's taint"),
-            tolerate(
-                "node-role.kubernetes.io/master",
-                "the same, before Kubernetes 1.25",
-            ),
-        ],
+        tolerations: tolerations(wanted),
         priority_class_name: "system-cluster-critical",
         host_network: because(
             true,
@@ -84,11 +81,32 @@ fn placement(wanted: &Wanted<'_>) -> (Option<Because<String>>, Option<Affinity>)
     (None, Some(affinity))
 }
 
-fn tolerate(key: &'static str, reason: &'static str) -> Toleration {
-    Toleration {
+fn tolerations(wanted: &Wanted<'_>) -> Vec<Toleration> {
+    let tolerate = |key, reason, effect| Toleration {
         key: because(key, reason),
         operator: "Exists",
+        effect,
+    };
+    let mut tolerations = vec![
+        tolerate(
+            "node-role.kubernetes.io/control-plane",
+            "kubeadm's taint",
+            None,
+        ),
+        tolerate(
+            "node-role.kubernetes.io/master",
+            "the same, before Kubernetes 1.25",
+            None,
+        ),
+    ];
+    if matches!(wanted.volume, Some(Volume::Claim(_))) {
+        tolerations.push(tolerate(
+            "node.kubernetes.io/unschedulable",
+            "also while the node is cordoned",
+            Some("NoSchedule"),
+        ));
     }
+    tolerations
 }
 
 fn mounts(wanted: &Wanted<'_>) -> Result<Mounts, Error> {
@@ -96,11 +114,11 @@ fn mounts(wanted: &Wanted<'_>) -> Result<Mounts, Error> {
     let mut mounts = Mounts::default();
     mounts.backups(&config.backup, wanted.volume.as_ref())?;
     match &wanted.mode {
-        Mode::Etcdctl(_) => mounts.files(tls_files(config).into_iter())?,
+        Mode::Etcdctl(_) => mounts.client_files(&tls_files(config), &config.pki.files)?,
         Mode::Native { .. } => {
             let password = config.etcd.login.iter().map(|login| &login.password_file);
             let files = tls_files(config).into_iter();
-            mounts.files(files.chain(password).chain(&config.pki.files))?;
+            mounts.directories_of(files.chain(password).chain(&config.pki.files))?;
             mounts.config(&wanted.name)?;
         }
     }
@@ -145,8 +163,8 @@ fn etcdctl(image: &EtcdImage, config: &Config) -> Result<Container, Error> {
             },
         }),
     }];
-    // the default from 3.4 on; a version that nobody knows may be older
-    if image.version.is_none_or(|version| version.minor < 4) {
+    // the default from 3.4 on
+    if image.may_be_older_than_3_4() {
         env.push(Variable {
             name: "ETCDCTL_API",
             value: Some("3"),
@@ -161,7 +179,7 @@ fn native(image: String) -> Container {
         "backup".to_owned(),
         format!("--config={CONFIG_DIRECTORY}/config.toml"),
     ];
-    container("hypercloud-etcd", image, args, Vec::new())
+    container(NATIVE, image, args, Vec::new())
 }
 
 fn container(

@@ -15,9 +15,19 @@ fn config() -> Config {
 fn etcdctl(image: &str) -> Mode {
     let choice = ImageChoice {
         image: Some(image),
-        ..ImageChoice::default()
+        ..nothing()
     };
     Mode::Etcdctl(choice.choose().expect("an image"))
+}
+
+/// Nothing is known of the image.
+fn nothing() -> ImageChoice<'static> {
+    ImageChoice {
+        found: Err(Unknown::NoManifest("/x/manifests/etcd.yaml".into())),
+        image: None,
+        registry: None,
+        version: None,
+    }
 }
 
 fn native(toml: &str) -> Mode {
@@ -145,7 +155,7 @@ fn the_image_is_the_one_found_unless_something_else_is_said() {
     ];
     for (found, [image, registry, version], expected) in table {
         let choice = ImageChoice {
-            found: Some(&Image::parse(found).unwrap()),
+            found: Ok(&Image::parse(found).unwrap()),
             image: *image,
             registry: *registry,
             version: *version,
@@ -156,15 +166,47 @@ fn the_image_is_the_one_found_unless_something_else_is_said() {
             "{found}"
         );
     }
-    let unknown = ImageChoice::default().choose().unwrap_err();
+    let unknown = nothing().choose().unwrap_err();
     assert!(unknown.hint().contains("--image"), "{unknown}");
+    assert!(unknown.hint().contains("--kubernetes-dir"), "{unknown}");
+}
+
+#[test]
+fn the_tag_of_an_image_says_what_it_is_and_nobody_may_say_otherwise() {
+    let digest = format!("etcd@sha256:{}", "0".repeat(64));
+    let tagged = format!("etcd:3.3.10@sha256:{}", "0".repeat(64));
+    let table = [
+        ("etcd:3.3.10", Some("3.5.24-0"), Err("--etcd-version")),
+        (&tagged, Some("3.5.24"), Err("--etcd-version")),
+        ("etcd:3.2.1", Some("3.5.24"), Err("--etcd-version")),
+        ("etcd:3.2.1", None, Err("--image")),
+        ("etcd:3.5.24-0", Some("3.5.24"), Ok("3.5.24")),
+        ("etcd:v3.3.10", Some("3.3.10"), Ok("3.3.10")),
+        (&digest, Some("3.4.3"), Ok("3.4.3")),
+        ("etcd:latest", Some("3.4.3"), Ok("3.4.3")),
+    ];
+    for (image, version, expected) in table {
+        let choice = ImageChoice {
+            image: Some(image),
+            version,
+            ..nothing()
+        };
+        match (choice.choose(), expected) {
+            (Ok(chosen), Ok(expected)) => {
+                let version = chosen.version.map(|version| version.to_string());
+                assert_eq!(version.as_deref(), Some(expected), "{image}");
+            }
+            (Err(error), Err(hint)) => assert!(error.hint().contains(hint), "{error}"),
+            (result, _) => panic!("{image} {version:?}: {result:?}"),
+        }
+    }
 }
 
 /// The image that stands for this one, with another registry or version.
 fn other(registry: Option<&str>, version: Option<&str>) -> Result<EtcdImage, Error> {
     let found = Image::parse("k8s.gcr.io/etcd:3.5.6-0").unwrap();
     let choice = ImageChoice {
-        found: Some(&found),
+        found: Ok(&found),
         image: None,
         registry,
         version,
@@ -198,8 +240,8 @@ fn a_version_that_cannot_be_is_refused() {
     }
     let old = Image::parse("k8s.gcr.io/etcd:3.2.24").unwrap();
     let choice = ImageChoice {
-        found: Some(&old),
-        ..ImageChoice::default()
+        found: Ok(&old),
+        ..nothing()
     };
     assert!(matches!(choice.choose(), Err(Error::OldVersion { .. })));
 }
@@ -262,7 +304,7 @@ fn etcdctl_is_told_its_api_where_it_may_be_older_than_3_4() {
     let choice = ImageChoice {
         image: Some(&digest),
         version: Some("3.5.1"),
-        ..ImageChoice::default()
+        ..nothing()
     };
     assert_eq!(choice.choose().unwrap().version, Some(version));
 }
@@ -298,6 +340,78 @@ fn each_directory_is_mounted_once_and_what_lies_in_another_not_at_all() {
     assert_eq!(mounts, expected);
 }
 
+/// The files of the connection and those that are kept, and what of them is mounted as what.
+type Seen = (
+    [&'static str; 3],
+    &'static [&'static str],
+    &'static [(&'static str, &'static str)],
+);
+
+#[rustfmt::skip]
+const SEEN: &[Seen] = &[
+    (
+        ["/etc/kubernetes/pki/etcd/ca.crt", "/etc/kubernetes/pki/etcd/a.crt", "/etc/kubernetes/pki/etcd/a.key"],
+        &["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key"],
+        &[("/etc/kubernetes/pki/etcd", "Directory")],
+    ),
+    (
+        ["/etc/kubernetes/pki/etcd/ca.crt", "/etc/kubernetes/pki/a.crt", "/etc/kubernetes/pki/a.key"],
+        &["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key"],
+        &[
+            ("/etc/kubernetes/pki/a.crt", "File"),
+            ("/etc/kubernetes/pki/a.key", "File"),
+            ("/etc/kubernetes/pki/etcd/ca.crt", "File"),
+        ],
+    ),
+    (
+        ["/etc/kubernetes/pki/e.crt", "/etc/kubernetes/pki/a.pem", "/etc/kubernetes/pki/a.pem"],
+        &[],
+        &[("/etc/kubernetes/pki/a.pem", "File"), ("/etc/kubernetes/pki/e.crt", "File")],
+    ),
+    (
+        ["/srv/tls/ca.crt", "/srv/tls/a.crt", "/srv/tls/a.key"],
+        &["/srv/tls/cluster/ca.key"],
+        &[("/srv/tls/a.crt", "File"), ("/srv/tls/a.key", "File"), ("/srv/tls/ca.crt", "File")],
+    ),
+    (
+        ["/ca.crt", "/a.crt", "/a.key"],
+        &[],
+        &[("/a.crt", "File"), ("/a.key", "File"), ("/ca.crt", "File")],
+    ),
+];
+
+#[test]
+fn etcdctl_sees_the_files_that_it_needs_and_no_key_of_the_cluster() {
+    for (files, kept, expected) in SEEN {
+        let mut config = config();
+        [
+            config.etcd.ca_file,
+            config.etcd.cert_file,
+            config.etcd.key_file,
+        ] = files.map(Into::into);
+        config.pki.files = kept.iter().map(Into::into).collect();
+        let text = render(&wanted(&config, etcdctl("etcd:3.5.1"))).unwrap();
+        let objects = objects(&text);
+        let pod = pod(&objects);
+        let [mounts, volumes] = [&pod["containers"][0]["volumeMounts"], &pod["volumes"]]
+            .map(|list| list.as_array().unwrap()[1..].to_vec());
+        let expected_volumes: Vec<_> = expected
+            .iter()
+            .map(|(path, kind)| json!({"path": path, "type": kind}))
+            .collect();
+        let found: Vec<_> = volumes.iter().map(|it| it["hostPath"].clone()).collect();
+        assert_eq!(found, expected_volumes);
+        for (mount, (path, _)) in mounts.iter().zip(*expected) {
+            assert_eq!(
+                (&mount["mountPath"], &mount["readOnly"]),
+                (&json!(path), &json!(true))
+            );
+        }
+        let names = |list: &[Value]| list.iter().map(|it| it["name"].clone()).collect::<Vec<_>>();
+        assert_eq!(names(&mounts), names(&volumes));
+    }
+}
+
 #[test]
 fn a_path_that_no_pod_can_have_is_refused() {
     let refused = |change: fn(&mut Config)| {
@@ -310,7 +424,7 @@ fn a_path_that_no_pod_can_have_is_refused() {
     refused(|config| config.backup.dir = "/mnt/../etc".into());
     refused(|config| config.backup.dir = "/mnt/a:b".into());
     refused(|config| config.backup.dir = "/etc/kubernetes/pki/etcd".into());
-    refused(|config| config.etcd.key_file = "/key.pem".into());
+    refused(|config| config.etcd.key_file = "/".into());
     refused(|config| config.etcd.key_file = "/etc/a:b/key.pem".into());
     for volume in [
         "",
@@ -422,6 +536,199 @@ fn names_that_yaml_could_take_for_something_else_stay_names() {
     }
 }
 
+fn header(config: &Config, mode: Mode) -> String {
+    let text = render(&wanted(config, mode)).unwrap();
+    let lines = text.lines().take_while(|line| line.starts_with('#'));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_header_says_who_can_read_the_files_and_how_to_keep_them_out() {
+    let mut config = config();
+    let digest = format!("etcd@sha256:{}", "0".repeat(64));
+    for (image, is_open) in [
+        ("etcd:3.3.10", true),
+        ("etcd:latest", true),
+        (&digest, true),
+        ("etcd:3.4.3", false),
+        ("etcd:3.6.5-0", false),
+    ] {
+        let header = header(&config, etcdctl(image));
+        assert_eq!(
+            header.contains("can be read by every local user"),
+            is_open,
+            "{image}"
+        );
+        assert!(
+            header.contains("on master1: install -d -m 0700 /mnt/backup"),
+            "{header}"
+        );
+        assert!(header.contains(".db.part: remove it"), "{header}");
+        assert!(header.contains("has to belong to root"), "{header}");
+    }
+    config.backup.dir = "/mnt/two words".into();
+    let header = self::header(&config, native(""));
+    assert!(
+        header.contains("install -d -m 0700 '/mnt/two words'"),
+        "{header}"
+    );
+    assert!(!header.contains("every local user"), "{header}");
+    config.backup.dir = "/mnt/two\nlines".into();
+    let header = self::header(&config, native(""));
+    assert!(header.contains("install -d -m 0700 DIR"), "{header}");
+    let claim = Wanted {
+        volume: Some(Volume::parse("pvc:a").unwrap()),
+        ..wanted(&config, native(""))
+    };
+    assert!(!render(&claim).unwrap().contains("install -d"));
+}
+
+#[test]
+fn the_commands_of_the_header_work_more_than_once_and_leave_nothing_behind() {
+    let config = config();
+    for (mode, kinds, length) in [
+        (etcdctl("etcd:3.5.1"), "cronjob", 48),
+        (native(""), "cronjob,configmap", 52),
+    ] {
+        let name = "a".repeat(length);
+        let wanted = Wanted {
+            name: Name::parse(&name, Named::CronJob).unwrap(),
+            ..wanted(&config, mode)
+        };
+        let text = render(&wanted).unwrap();
+        let job = format!("{name}-1800000000");
+        assert!(job.len() <= 63, "the name of a job");
+        assert!(text.contains(&format!(
+            "create job --from=cronjob/{name} {name}-$(date +%s)\n"
+        )));
+        assert!(text.contains(&format!("delete {kinds} {name}\n")));
+    }
+}
+
+#[test]
+fn a_name_that_would_cost_the_files_their_time_is_refused() {
+    let config = config();
+    let name = |length: usize| Name::parse(&"a".repeat(length), Named::CronJob).unwrap();
+    for (mode, length, accepted) in [
+        (etcdctl("etcd:3.5.1"), 48, true),
+        (etcdctl("etcd:3.5.1"), 49, false),
+        (native(""), 52, true),
+    ] {
+        // Kubernetes cuts the name of a job's pods here, and adds five characters
+        let pods = format!("{}-29000000-", name(length));
+        assert!(pods.len() <= 58 || !accepted || matches!(mode, Mode::Native { .. }));
+        let wanted = Wanted {
+            name: name(length),
+            ..wanted(&config, mode)
+        };
+        match render(&wanted) {
+            Ok(_) => assert!(accepted, "{length}"),
+            Err(error) => {
+                assert!(!accepted, "{length}");
+                assert!(error.hint().contains("--name of at most 48"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_command_that_is_told_is_the_one_that_renders_the_same() {
+    let config = config();
+    let digest = format!("r:5000/etcd@sha256:{}", "0".repeat(64));
+    let choice = ImageChoice {
+        image: Some(&digest),
+        version: Some("3.4.3"),
+        ..nothing()
+    };
+    let mode = Mode::Etcdctl(choice.choose().unwrap());
+    let wanted = Wanted {
+        volume: Some(Volume::parse("hostpath:/srv/it's").unwrap()),
+        namespace: Name::parse("backups", Named::Namespace).unwrap(),
+        suspend: true,
+        ..wanted(&config, mode)
+    };
+    let text = render(&wanted).unwrap();
+    let command = format!(
+        "#   hypercloud-etcd render cronjob --image {digest} --etcd-version 3.4.3 \\\n\
+         #     --node master1 --schedule '0 * * * *' --timezone UTC \\\n\
+         #     --volume hostpath:'/srv/it'\\''s' --namespace backups --suspend\n"
+    );
+    assert!(text.contains(&command), "{text}");
+    assert!(text.contains("label namespace backups pod-security.kubernetes.io/enforce=privileged"));
+    let header = header(&config, native(""));
+    assert!(
+        header.contains("cronjob --mode native --tool-image registry.example.net/"),
+        "{header}"
+    );
+    assert!(!header.contains("PodSecurity"), "{header}");
+}
+
+#[test]
+fn a_missed_run_is_made_up_for_until_the_next_may_be_due() {
+    for (schedule, gap) in [
+        ("* * * * *", 60),
+        ("*/5 * * * *", 300),
+        ("*/7 * * * *", 240),
+        ("0 * * * *", 3600),
+        ("0 2,3 * * *", 3600),
+        ("30 2 * * *", 86_400),
+        ("0 0 * * 1", 604_800),
+    ] {
+        let mut config = config();
+        config.schedule = Schedule::parse(schedule, "UTC").unwrap();
+        for (catch_up, seconds) in [(true, gap), (false, 60)] {
+            config.catch_up = catch_up;
+            let text = render(&wanted(&config, native(""))).unwrap();
+            let objects = objects(&text);
+            assert_eq!(
+                objects[1]["spec"]["startingDeadlineSeconds"], seconds,
+                "{schedule}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_second_attempt_does_not_change_is_not_tried_again() {
+    let config = config();
+    let job = |mode| {
+        objects(&render(&wanted(&config, mode)).unwrap())
+            .pop()
+            .unwrap()
+    };
+    let spec = &job(native(""))["spec"]["jobTemplate"]["spec"];
+    let rules = json!([{
+        "action": "FailJob",
+        "onExitCodes": {"containerName": "hypercloud-etcd", "operator": "In", "values": [64, 65, 78]},
+    }]);
+    assert_eq!(spec["podFailurePolicy"]["rules"], rules);
+    let template = &spec["template"]["spec"];
+    assert_eq!(
+        template["restartPolicy"], "Never",
+        "else the policy is refused"
+    );
+    assert_eq!(template["containers"][0]["name"], "hypercloud-etcd");
+    let spec = &job(etcdctl("etcd:3.5.1"))["spec"]["jobTemplate"]["spec"];
+    assert_eq!(spec["podFailurePolicy"], Value::Null);
+}
+
+#[test]
+fn a_configuration_whose_first_line_is_indented_is_not_left_to_the_indentation_of_the_yaml() {
+    let config = config();
+    for (toml, is_quoted) in [
+        ("\tschedule = \"0 * * * *\"\n", true),
+        ("\n\t# x\n", true),
+        ("\t\n", true),
+        ("\n\n", false),
+        ("  a = 1\n", true),
+        ("# x\n\ta = 1\n", false),
+    ] {
+        let text = render(&wanted(&config, native(toml))).unwrap();
+        assert_eq!(text.contains("  config.toml: \""), is_quoted, "{toml:?}");
+        assert_eq!(objects(&text)[0]["data"]["config.toml"], toml);
+    }
+}
+
 /// A value with nothing left of it but its shape.
 fn shape(value: &Value) -> Value {
     match value {
@@ -468,7 +775,8 @@ proptest! {
             let count = |text: &str| text.lines().take_while(|line| line.starts_with('#')).count();
             let wanted = Wanted { volume: volume.clone(), ..wanted(&config, mode.clone()) };
             let text = render(&wanted).unwrap();
-            let expected = render(&Wanted { volume: None, ..self::wanted(&plain, mode.clone()) }).unwrap();
+            let other = Some(Volume::HostPath("/srv/backup".into()));
+            let expected = render(&Wanted { volume: other, ..self::wanted(&plain, mode.clone()) }).unwrap();
             prop_assert_eq!(count(&text), count(&expected));
             let objects = objects(&text);
             let pod = pod(&objects);

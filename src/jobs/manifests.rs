@@ -38,6 +38,18 @@ pub fn api_server(kubernetes: &Path) -> Result<Option<ApiServerPod>, Error> {
     read(api_server_path(kubernetes), ApiServerPod::parse)
 }
 
+/// The node that a member runs on, by its manifest: kubeadm names the member after the node.
+#[must_use]
+pub fn node(etcd: &EtcdPod) -> Option<&str> {
+    etcd.node.as_deref().or(etcd.name.as_deref())
+}
+
+/// The node that a host of this name is: kubeadm names it after the host, in small letters.
+#[must_use]
+pub fn node_of_host(name: &str) -> String {
+    name.to_lowercase()
+}
+
 /// What a manifest says; `None` where there is none.
 ///
 /// # Errors

@@ -32,4 +32,18 @@ impl ApiServerPod {
             etcd_key_file: program.path("etcd-keyfile")?,
         })
     }
+
+    /// Whether it names a member that does not run on its own host.
+    #[must_use]
+    pub fn is_etcd_elsewhere(&self) -> bool {
+        let own = ["127.0.0.1", "localhost", "[::1]"];
+        let is_own = |url: &String| {
+            let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+            own.iter().any(|host| {
+                rest.strip_prefix(host)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+            })
+        };
+        !self.etcd_servers.iter().all(is_own)
+    }
 }

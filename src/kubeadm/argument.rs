@@ -1,20 +1,19 @@
 //! The flags of a container's command line.
 
+use super::expansion::Variables;
+
 /// What a program is started with: `--name=value`, `--name value` and `--name` alone, with one dash
 /// or two, as Go's programs read them.
 #[derive(Debug, Default)]
 pub(super) struct Arguments {
     flags: Vec<(String, String)>,
     /// Variables of the container, for programs that take those in place of flags.
-    variables: Vec<(String, String)>,
+    variables: Variables,
 }
 
 impl Arguments {
     /// Reads the words after the program's own name.
-    pub(super) fn read<'a>(
-        words: impl Iterator<Item = &'a str>,
-        variables: Vec<(String, String)>,
-    ) -> Self {
+    pub(super) fn read<'a>(words: impl Iterator<Item = &'a str>, variables: Variables) -> Self {
         let mut flags = Vec::new();
         let mut words = words.peekable();
         while let Some(word) = words.next() {
@@ -48,10 +47,8 @@ impl Arguments {
         self.value(name).or_else(|| {
             let variable = format!("ETCD_{}", name.to_uppercase().replace('-', "_"));
             self.variables
-                .iter()
-                .rev()
-                .find(|(name, _)| *name == variable)
-                .map(|(_, value)| value.trim())
+                .get(&variable)
+                .map(|value| value.trim())
                 .filter(|value| !value.is_empty())
         })
     }

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::argument::Arguments;
 use super::pod::{Container, Pod, Volume};
-use super::{Error, Image, shown};
+use super::{Error, Image, expansion, shown};
 
 /// A path that a container's argument names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,16 +45,17 @@ impl<'p> Program<'p> {
             wanted: program,
             found: containers.iter().map(|it| shown(&it.name)).collect(),
         })?;
-        let variables = container.env.iter().flatten();
-        let variables = variables
-            .filter_map(|it| Some((it.name.clone(), it.value.clone()?)))
+        let variables = expansion::variables(container);
+        let words: Vec<String> = words(container)
+            .map(|word| expansion::filled_in(word, &variables))
             .collect();
+        let arguments = Arguments::read(words.iter().map(String::as_str), variables);
         Ok(Self {
             container,
             volumes: spec
                 .and_then(|spec| spec.volumes.as_deref())
                 .unwrap_or_default(),
-            arguments: Arguments::read(words(container), variables),
+            arguments,
         })
     }
 

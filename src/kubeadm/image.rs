@@ -68,7 +68,9 @@ impl Image {
             return Err("the tag holds other than letters, digits and . _ -");
         }
         if digest.is_some_and(|digest| !is_digest(digest)) {
-            return Err("the digest is no algorithm:hex");
+            return Err(
+                "the digest is no algorithm:hex, such as sha256: with 64 digits in small letters",
+            );
         }
         Ok(Self {
             registry: registry.map(str::to_owned),
@@ -190,12 +192,21 @@ fn is_tag(tag: &str) -> bool {
         && tag.bytes().next().is_some_and(is_word)
 }
 
+/// `algorithm:hex`. Of the algorithms that have a fixed length, the container runtimes take that
+/// length in small letters alone.
 fn is_digest(digest: &str) -> bool {
     digest.split_once(':').is_some_and(|(algorithm, hex)| {
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+._-".contains(&byte);
+        let length = match algorithm {
+            "sha256" => 64..=64,
+            "sha512" => 128..=128,
+            _ => 32..=128,
+        };
         algorithm.starts_with(|c: char| c.is_ascii_alphabetic())
             && algorithm.bytes().all(is_letter)
-            && (32..=128).contains(&hex.len())
-            && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && length.contains(&hex.len())
+            && hex
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     })
 }

@@ -12,11 +12,14 @@ mod api_server;
 mod argument;
 mod container;
 mod etcd_pod;
+mod expansion;
 mod image;
 mod launch;
 mod pod;
 #[cfg(test)]
 mod tests;
+
+use crate::line;
 
 pub use api_server::ApiServerPod;
 pub use container::Mounted;
@@ -81,20 +84,7 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-/// Text of a manifest for one line of a message: what cannot be seen is escaped, a long text is cut.
+/// Text of a manifest for one line of a message.
 fn shown(text: &str) -> String {
-    const LONGEST: usize = 200;
-    let mut shown: String = text
-        .chars()
-        .take(LONGEST)
-        .flat_map(|c| {
-            let escape = c.is_control().then(|| c.escape_default());
-            let plain = escape.is_none().then_some(c);
-            escape.into_iter().flatten().chain(plain)
-        })
-        .collect();
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
+    line::shown(text, 200)
 }

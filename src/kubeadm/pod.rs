@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_saphyr::{DuplicateKeyPolicy, Options};
 
 use super::{Error, LARGEST, shown};
@@ -42,10 +43,12 @@ pub(super) struct Container {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Variable {
     pub(super) name: String,
-    /// Absent where it comes from a secret or a field of the pod.
     pub(super) value: Option<String>,
+    /// A secret, a field of the pod, or the like: only the kubelet knows its value.
+    pub(super) value_from: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -120,6 +120,34 @@ fn arguments_in_every_form_mean_the_same() {
 }
 
 #[test]
+fn arguments_are_filled_in_as_the_kubelet_does_it() {
+    let env = "env: [{name: IP, value: 10.0.0.4}, {name: PORT, value: '2379'}, {name: URL, value: 'https://$(IP):$(PORT)'}, \
+               {name: LATE, value: $(LATER)}, {name: LATER, value: x}, {name: EMPTY}, \
+               {name: POD_IP, value: 1.2.3.4}, {name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}, \
+               {name: ETCD_DATA_DIR, value: /var/$(PORT)}]";
+    for (text, expected) in [
+        ("https://$(IP):2379", "https://10.0.0.4:2379"),
+        ("$(URL)", "https://10.0.0.4:2379"),
+        ("https://$(POD_IP):2379", "https://$(POD_IP):2379"),
+        ("$(LATE)", "$(LATER)"),
+        ("x$(EMPTY)", "x"),
+        ("$$(IP)", "$(IP)"),
+        ("$$$(IP)", "$10.0.0.4"),
+        ("$(NONE)", "$(NONE)"),
+        ("$IP$", "$IP$"),
+        ("$(IP", "$(IP"),
+    ] {
+        let lines = format!("command: [etcd, '--listen-client-urls={text}']\n    {env}");
+        let pod = parsed(&pod(
+            &format!("  - name: etcd\n    image: etcd\n    {lines}\n"),
+            "",
+        ));
+        assert_eq!(pod.listen_client_urls, [expected], "{text}");
+        assert_eq!(pod.data_dir.unwrap().inside, Path::new("/var/2379"));
+    }
+}
+
+#[test]
 fn etcd_is_found_among_other_containers() {
     let sidecar = "  - {name: metrics, image: metrics, command: [/bin/etcd-metrics, --name=no]}\n";
     for etcd in [
@@ -301,8 +329,8 @@ const IMAGES: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("localhost:5000/etcd:3.5", "localhost:5000", "etcd", "3.5", "", ""),
     ("registry:5000/etcd", "registry:5000", "etcd", "", "", ""),
     ("[2001:db8::1]:5000/a/b-c__d:1", "[2001:db8::1]:5000", "a/b-c__d", "1", "", ""),
-    ("r.example/etcd@sha256:0123456789abcdef0123456789abcdef", "r.example", "etcd", "", "sha256:0123456789abcdef0123456789abcdef", ""),
-    ("r.example:443/etcd:3.5.9-0@sha256:0123456789abcdef0123456789abcdef", "r.example:443", "etcd", "3.5.9-0", "sha256:0123456789abcdef0123456789abcdef", "3.5.9"),
+    ("r.example/etcd@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "r.example", "etcd", "", "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", ""),
+    ("r.example:443/etcd:3.5.9-0@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "r.example:443", "etcd", "3.5.9-0", "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "3.5.9"),
 ];
 
 /// What is no reference.
@@ -311,7 +339,8 @@ const NOT_IMAGES: &[&str] = &[
     "", ":3.5", "etcd:", "etcd@", "etcd:3.5\n", "etcd :3", "https://r.example/etcd", "r.example//etcd", "r.example/",
     "/etcd", "Etcd", "a/Etcd", "etcd:-1", "etcd@sha256:xy", "r.example:0/etcd", "r.example:99999/etcd",
     "r.example:+80/etcd", "-r.example/etcd", "[::g]/etcd", "etcd..a", "etcd/-a", "a$(b)/etcd", "e\u{301}tcd",
-    "etcd:3@sha256:00",
+    "etcd:3@sha256:00", "etcd@sha256:0123456789abcdef0123456789abcdef",
+    "etcd@sha256:0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF", "etcd@md6:0123456789ABCDEF0123456789abcdef",
 ];
 
 #[test]

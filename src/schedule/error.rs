@@ -1,6 +1,7 @@
 //! Why a schedule or its zone is refused, and what to write instead.
 
 use super::field::Field;
+use crate::line;
 
 /// Why a schedule is refused.
 #[derive(Debug, thiserror::Error)]
@@ -163,20 +164,7 @@ fn within(value: &str, item: &str) -> String {
     }
 }
 
-/// Text for one line of a message: characters that cannot be seen are escaped, a long text is cut.
+/// Text for one line of a message.
 fn shown(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let mut shown = String::new();
-    for (n, c) in text.chars().enumerate() {
-        if n == LONGEST {
-            shown.push('…');
-            break;
-        }
-        if c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric() {
-            shown.push(c);
-        } else {
-            shown.extend(c.escape_unicode());
-        }
-    }
-    shown
+    line::shown(text, 60)
 }

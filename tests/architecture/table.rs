@@ -3,8 +3,9 @@
 /// Each top-level module and those that it may import. Every module stands below all that it
 /// imports, so the table has no cycle.
 pub(super) const IMPORTS: &[(&str, &[&str])] = &[
-    ("schedule", &[]),
-    ("kubeadm", &[]),
+    ("line", &[]),
+    ("schedule", &["line"]),
+    ("kubeadm", &["line"]),
     ("host", &[]),
     ("sha256", &[]),
     ("shell", &[]),
@@ -34,7 +35,12 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
             "retention",
         ],
     ),
-    ("cronjob", &["store", "etcd", "kubeadm", "config"]),
+    (
+        "cronjob",
+        &[
+            "line", "schedule", "shell", "store", "etcd", "kubeadm", "config",
+        ],
+    ),
     (
         "error",
         &[

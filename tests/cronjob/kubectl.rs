@@ -124,30 +124,55 @@ pub(super) fn applies(rendering: &str) {
         "--validate=false",
     ];
     let output = kubectl(&program, &args, rendering);
-    assert!(
-        output
-            .stdout
-            .contains("cronjob.batch/etcd-backup created (dry run)"),
-        "{output}"
-    );
-    let expected = objects(rendering).len();
-    assert_eq!(output.stdout.lines().count(), expected, "{output}");
+    let told: Vec<String> = objects(rendering)
+        .iter()
+        .map(|object| {
+            let kind = match object["kind"].as_str() {
+                Some("CronJob") => "cronjob.batch",
+                Some("ConfigMap") => "configmap",
+                other => panic!("the kind {other:?}"),
+            };
+            let name = object["metadata"]["name"].as_str().expect("a name");
+            format!("{kind}/{name} created (dry run)")
+        })
+        .collect();
+    let lines: Vec<&str> = output.stdout.lines().collect();
+    assert_eq!(lines, told, "{output}");
 }
 
-/// Lets kubectl read the CronJob of a rendering into its own types, and compares.
-pub(super) fn reads_the_same(rendering: &str) {
+/// Lets kubectl read renderings into its own types, and compares. It is another reader of YAML than the one that the
+/// rest of the tests has, and the one that counts.
+pub(super) fn reads_the_same<'a>(renderings: impl IntoIterator<Item = &'a str>) {
     let Some(program) = program() else { return };
-    let job = rendering.rsplit("\n---\n").next().unwrap_or_default();
-    // this command reads and writes types, and needs no server for it
-    let output = kubectl(
-        &program,
-        &["set", "image", "--local", "-o", "json", "*=image"],
-        job,
-    );
-    let [read, mut given] = [output.json(), objects(rendering).pop().expect("a CronJob")];
-    given["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"] =
-        json!("image");
-    contains(&read, &given, "");
+    // these commands read and write objects, and need no server for it
+    let label = ["label", "--local", "-o", "json", "proof=yes"];
+    let image = ["set", "image", "--local", "-o", "json", "*=image"];
+    let (mut configs, mut jobs) = (Vec::new(), Vec::new());
+    for rendering in renderings {
+        let objects = objects(rendering);
+        let (config, job) = match rendering.split_once("\n---\n") {
+            Some((config, job)) => (Some(config), job),
+            None => (None, rendering),
+        };
+        configs.extend(config.map(|text| (text, objects[0].clone())));
+        let mut job = (job, objects.last().expect("a CronJob").clone());
+        job.1["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"] =
+            json!("image");
+        jobs.push(job);
+    }
+    for (args, given) in [(&label[..], configs), (&image[..], jobs)] {
+        if given.is_empty() {
+            continue;
+        }
+        let texts: Vec<&str> = given.iter().map(|(text, _)| *text).collect();
+        let output = kubectl(&program, args, &texts.join("\n---\n"));
+        let read = serde_json::Deserializer::from_str(&output.stdout).into_iter::<Value>();
+        let read: Vec<Value> = read.map(|object| object.expect("JSON")).collect();
+        assert_eq!(read.len(), given.len());
+        for (read, (text, given)) in read.iter().zip(given) {
+            contains(read, &given, text);
+        }
+    }
 }
 
 /// Everything given is there, with the same value; the types add what is empty.

@@ -1,4 +1,5 @@
-//! A pod of a rendered CronJob, run as the kubelet would run it, but without a container around it.
+//! A pod of a rendered CronJob, run as the kubelet would run it: with its arguments and environment, on a file system
+//! that can be written to only where the pod mounts it so, and without a capability. The files are the host's own.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,19 @@ use serde_json::Value;
 pub(crate) fn objects(rendering: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(rendering).expect("YAML")
 }
+
+/// Runs a command without a capability, where the host's directory and the root can only be read, but for one
+/// directory: `sh HOST WRITABLE COMMAND…`
+const CONFINED: &str = r#"
+mount --bind "$1" "$1"
+mount --bind "$2" "$2"
+mount -o remount,bind,ro "$1"
+mount -o remount,bind,ro /
+touch "$2"
+! touch "$1" 2>/dev/null
+shift 2
+exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all --ambient-caps=-all -- "$@"
+"#;
 
 /// The pod of one run.
 pub(crate) struct Pod {
@@ -45,11 +59,21 @@ impl Pod {
         self.mounted.push((path.to_owned(), directory.to_owned()));
     }
 
-    /// The container's command with this program, in the container's environment and nothing else.
-    pub(crate) fn command(&self, program: &Path) -> Command {
+    /// The container's command with this program, in the container's environment and nothing else, confined as its
+    /// security context says. `host` is the directory of the host that it runs on.
+    pub(crate) fn command(&self, program: &Path, host: &Path) -> Command {
+        let security = &self.container["securityContext"];
+        assert_eq!(security["readOnlyRootFilesystem"], true);
+        assert_eq!(security["allowPrivilegeEscalation"], false);
+        assert_eq!(security["capabilities"]["drop"][0], "ALL");
         let environment = self.environment();
-        let mut command = Command::new(program);
-        command.env_clear().envs(&environment);
+        let mut command = Command::new("unshare");
+        command
+            .env_clear()
+            .envs(&environment)
+            .args(["--mount", "sh", "-ec", CONFINED, "sh"])
+            .args([host, &self.writable()])
+            .arg(program);
         for argument in texts(&self.container["args"]) {
             let mut argument = expand(argument, &environment);
             for (path, directory) in &self.mounted {
@@ -58,6 +82,18 @@ impl Pod {
             command.arg(argument);
         }
         command
+    }
+
+    /// The one place that can be written to.
+    fn writable(&self) -> PathBuf {
+        let mounts = self.container["volumeMounts"].as_array().expect("mounts");
+        let writable: Vec<_> = mounts
+            .iter()
+            .filter(|mount| mount["readOnly"] != true)
+            .map(|mount| mount["mountPath"].as_str().expect("a path"))
+            .collect();
+        assert_eq!(writable.len(), 1, "{writable:?}");
+        writable[0].into()
     }
 
     fn environment(&self) -> BTreeMap<String, String> {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::shown;
 use crate::etcd::Endpoint;
 use crate::kubeadm::EtcdPod;
 
@@ -35,6 +36,49 @@ pub(super) fn read(url: &str) -> Option<Endpoint> {
         _ => return Some(endpoint),
     };
     Endpoint::parse(&format!("{scheme}://{own}:{}", endpoint.port())).ok()
+}
+
+/// The members that the API server names.
+pub(super) struct Elsewhere {
+    /// Those that can be used, each once.
+    pub(super) endpoints: Vec<String>,
+    /// Whether they are reached over TLS; also where there is none, since that is what is missing then.
+    pub(super) is_tls: bool,
+    /// What was left out, and why.
+    pub(super) notes: Vec<String>,
+}
+
+impl Elsewhere {
+    /// Reads `--etcd-servers`. Where one has TLS, those without it are left out: a configuration may
+    /// not mix them.
+    pub(super) fn read(urls: &[String]) -> Self {
+        let read: Vec<_> = urls.iter().map(|url| (url, read(url))).collect();
+        let usable: Vec<&Endpoint> = read.iter().filter_map(|(_, it)| it.as_ref()).collect();
+        let is_tls = usable.is_empty() || usable.into_iter().any(Endpoint::is_tls);
+        let (mut endpoints, mut notes) = (Vec::new(), Vec::new());
+        for (url, endpoint) in read {
+            match endpoint.map(|endpoint| (endpoint.is_tls(), endpoint.to_string())) {
+                Some((own, endpoint)) if own == is_tls => {
+                    if !endpoints.contains(&endpoint) {
+                        endpoints.push(endpoint);
+                    }
+                }
+                Some(_) => notes.push(format!(
+                    "{} in --etcd-servers is without TLS and was left out, since others have it.",
+                    shown(url)
+                )),
+                None => notes.push(format!(
+                    "{} in --etcd-servers cannot be used and was left out; add it to etcd.endpoints as https://host:port.",
+                    shown(url)
+                )),
+            }
+        }
+        Self {
+            endpoints,
+            is_tls,
+            notes,
+        }
+    }
 }
 
 fn is_loopback(endpoint: &Endpoint) -> bool {

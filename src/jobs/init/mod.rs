@@ -4,6 +4,7 @@
 //! An existing file is replaced only where it is the untouched default, or where that is asked for;
 //! what was there is then kept beside it.
 
+mod candidate;
 mod endpoint;
 mod search;
 
@@ -193,11 +194,14 @@ impl Plan {
         let draft = directory.draft().map_err(reason)?;
         let mut file = draft.file().map_err(reason)?;
         file.write_all(self.text.as_bytes())?;
+        let mut mode = 0o640;
         if let Ok(old) = fs::metadata(&self.path) {
             // only root may give a file away; anybody else who may write here owns what he writes
             let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
+            // whom somebody has kept out stays out
+            mode &= old.mode();
         }
-        file.set_permissions(Permissions::from_mode(0o640))?;
+        file.set_permissions(Permissions::from_mode(mode))?;
         if self.existing == Existing::Nothing {
             draft.publish(name).map_err(reason)
         } else {

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::endpoint;
+use super::candidate::{Pair, first, in_directory, is_file, listed, text, unique};
+use super::endpoint::{self, Elsewhere};
 use super::{Found, Missing, shown};
 use crate::config::Value;
 use crate::error::Error;
@@ -24,9 +25,6 @@ pub(super) struct Findings {
 /// Why a file is taken that no manifest names.
 const PLACE: &str = "where kubeadm keeps it";
 
-/// A certificate and its key.
-type Pair = (PathBuf, PathBuf);
-
 /// Searches the host whose `/etc/kubernetes` is this directory.
 pub(super) fn host(kubernetes: &Path) -> Result<Findings, Error> {
     let mut search = Search {
@@ -36,9 +34,9 @@ pub(super) fn host(kubernetes: &Path) -> Result<Findings, Error> {
     if let Some(pod) = manifests::etcd(kubernetes)? {
         // it only adds a candidate here; what is wrong with it is no reason to stop
         let api_server = manifests::api_server(kubernetes).ok().flatten();
-        search.stacked(&pod, api_server.as_ref());
+        search.stacked(&pod, api_server.as_ref())?;
     } else if let Some(pod) = manifests::api_server(kubernetes)? {
-        search.external(&pod);
+        search.external(&pod)?;
     } else {
         return Err(Error::NoEtcd {
             kubernetes: kubernetes.into(),
@@ -54,7 +52,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// An etcd that runs on this host.
-    fn stacked(&mut self, pod: &EtcdPod, api_server: Option<&ApiServerPod>) {
+    fn stacked(&mut self, pod: &EtcdPod, api_server: Option<&ApiServerPod>) -> Result<(), Error> {
         self.result.manifest = manifests::etcd_path(self.kubernetes);
         self.facts(pod);
         if let Some(file) = &pod.config_file {
@@ -69,12 +67,20 @@ impl Search<'_> {
             let value = Value::List(vec![endpoint.to_string()]);
             self.set("etcd.endpoints", value, flag);
         } else {
+            let manifest = shown(text(&self.result.manifest));
+            let urls = unique(
+                pod.listen_client_urls
+                    .iter()
+                    .chain(&pod.advertise_client_urls),
+            );
+            let urls = if urls.is_empty() {
+                String::new()
+            } else {
+                format!(": there is {}", urls.join(", "))
+            };
             self.miss(
                 "etcd.endpoints",
-                format!(
-                    "{} names no client URL of etcd that can be used",
-                    shown(text(&self.result.manifest))
-                ),
+                format!("{manifest} names no client URL of etcd that can be used{urls}"),
                 "Set it to the URL that etcd listens on; see: ss -ltnp | grep etcd",
             );
         }
@@ -90,36 +96,27 @@ impl Search<'_> {
                 .iter()
                 .map(|directory| (directory.join("ca.crt"), PLACE));
             let candidates = of_flag.chain(by_name).collect();
-            self.ca(candidates, "the CA of etcd");
+            self.ca(candidates, "the CA of etcd")?;
             let pairs = self.own_pairs(pod, api_server, &directories);
-            self.pair(pairs);
+            self.pair(pairs)?;
         }
         let above = directories
             .iter()
             .filter_map(|directory| directory.parent());
-        self.cluster_ca(above.map(Path::to_owned).collect());
+        self.cluster_ca(above.map(Path::to_owned).collect())
     }
 
     /// An etcd that runs elsewhere, as the API server knows it.
-    fn external(&mut self, pod: &ApiServerPod) {
+    fn external(&mut self, pod: &ApiServerPod) -> Result<(), Error> {
         let manifest = manifests::api_server_path(self.kubernetes);
         self.result.manifest.clone_from(&manifest);
-        let (mut endpoints, mut is_tls) = (Vec::new(), false);
-        for url in &pod.etcd_servers {
-            match endpoint::read(url) {
-                Some(endpoint) if !endpoints.contains(&endpoint.to_string()) => {
-                    is_tls |= endpoint.is_tls();
-                    endpoints.push(endpoint.to_string());
-                }
-                Some(_) => {}
-                None => self.result.notes.push(format!(
-                    "{} in --etcd-servers cannot be used and was left out; add it to etcd.endpoints as https://host:port.",
-                    shown(url)
-                )),
-            }
-        }
+        let Elsewhere {
+            endpoints,
+            is_tls,
+            notes,
+        } = Elsewhere::read(&pod.etcd_servers);
+        self.result.notes.extend(notes);
         if endpoints.is_empty() {
-            is_tls = true;
             self.miss(
                 "etcd.endpoints",
                 format!(
@@ -136,16 +133,16 @@ impl Search<'_> {
         if is_tls {
             let mut candidates = self.of_flag(pod.etcd_ca_file.as_ref(), "--etcd-cafile");
             candidates.push((pki.join("etcd/ca.crt"), PLACE));
-            self.ca(candidates, "the CA of etcd");
+            self.ca(candidates, "the CA of etcd")?;
             let mut pairs = self.pairs_of(
                 pod.etcd_cert_file.as_ref(),
                 pod.etcd_key_file.as_ref(),
                 "--etcd-certfile",
             );
             pairs.push((in_directory(&pki, "apiserver-etcd-client"), PLACE));
-            self.pair(pairs);
+            self.pair(pairs)?;
         }
-        self.cluster_ca(vec![pki]);
+        self.cluster_ca(vec![pki])
     }
 
     /// What is told and stands in no key of the configuration.
@@ -186,15 +183,9 @@ impl Search<'_> {
                 None => {}
             }
         }
-        let mut others: Vec<&str> = pod
-            .initial_cluster
-            .iter()
-            .map(|peer| peer.name.as_str())
-            .collect();
-        others.dedup();
-        others.retain(|name| Some(*name) != pod.name.as_deref());
-        if !others.is_empty() {
-            let names: Vec<String> = others.into_iter().map(shown).collect();
+        let members = pod.initial_cluster.iter().map(|peer| &peer.name);
+        let names = unique(members.filter(|name| Some(*name) != pod.name.as_ref()));
+        if !names.is_empty() {
             self.result.notes.push(format!(
                 "The cluster has further members ({}): add their client URLs to etcd.endpoints, and a backup is made when this one is down.",
                 names.join(", ")
@@ -209,11 +200,12 @@ impl Search<'_> {
         api_server: Option<&ApiServerPod>,
         directories: &[PathBuf],
     ) -> Vec<(Pair, &'static str)> {
-        let named = |stem: &str| -> Vec<(Pair, &'static str)> {
-            let pair = |directory: &PathBuf| (in_directory(directory, stem), PLACE);
-            directories.iter().map(pair).collect()
-        };
-        let mut pairs = named("healthcheck-client");
+        let beside = || directories.iter().map(PathBuf::as_path);
+        let above = || beside().filter_map(Path::parent);
+        let named = |directory: &Path, stem| (in_directory(directory, stem), PLACE);
+        let mut pairs: Vec<_> = beside()
+            .map(|directory| named(directory, "healthcheck-client"))
+            .collect();
         if let Some(pod) = api_server {
             let from = "kube-apiserver.yaml: --etcd-certfile";
             pairs.extend(self.pairs_of(
@@ -222,15 +214,15 @@ impl Search<'_> {
                 from,
             ));
         }
-        pairs.extend(named("../apiserver-etcd-client"));
+        pairs.extend(above().map(|directory| named(directory, "apiserver-etcd-client")));
         pairs.extend(self.pairs_of(pod.cert_file.as_ref(), pod.key_file.as_ref(), "--cert-file"));
-        pairs.extend(named("server"));
+        pairs.extend(beside().map(|directory| named(directory, "server")));
         pairs
     }
 
-    fn ca(&mut self, candidates: Vec<(PathBuf, &'static str)>, what: &str) {
+    fn ca(&mut self, candidates: Vec<(PathBuf, &'static str)>, what: &str) -> Result<(), Error> {
         let looked_for = listed(candidates.iter().map(|(path, _)| path));
-        match candidates.into_iter().find(|(path, _)| path.is_file()) {
+        match first(candidates, |(path, _)| is_file(path))? {
             Some((path, from)) => self.set("etcd.ca_file", Value::Text(text(&path)), from),
             None => self.miss(
                 "etcd.ca_file",
@@ -238,19 +230,21 @@ impl Search<'_> {
                 "Set it to the CA that signed etcd's server certificate.",
             ),
         }
+        Ok(())
     }
 
-    fn pair(&mut self, candidates: Vec<(Pair, &'static str)>) {
+    fn pair(&mut self, candidates: Vec<(Pair, &'static str)>) -> Result<(), Error> {
         let looked_for = listed(candidates.iter().map(|((certificate, _), _)| certificate));
-        let is_there =
-            |((certificate, key), _): &(Pair, &'static str)| certificate.is_file() && key.is_file();
-        let Some(((certificate, key), from)) = candidates.into_iter().find(is_there) else {
+        let is_there = |((certificate, key), _): &(Pair, &'static str)| {
+            Ok(is_file(certificate)? && is_file(key)?)
+        };
+        let Some(((certificate, key), from)) = first(candidates, is_there)? else {
             self.miss(
                 "etcd.cert_file",
                 format!("no client certificate with its key was found: there is no {looked_for}"),
                 "Make one with: kubeadm init phase certs etcd-healthcheck-client; or set cert_file and key_file in [etcd].",
             );
-            return;
+            return Ok(());
         };
         if certificate
             .file_name()
@@ -262,20 +256,20 @@ impl Search<'_> {
         }
         self.set("etcd.cert_file", Value::Text(text(&certificate)), from);
         self.set("etcd.key_file", Value::Text(text(&key)), from);
+        Ok(())
     }
 
     /// The CA that is kept beside the backups: with its key, or alone where that is kept elsewhere.
-    fn cluster_ca(&mut self, directories: Vec<PathBuf>) {
-        let found = directories
-            .into_iter()
-            .find(|directory| directory.join("ca.crt").is_file());
-        let files = found.map_or_else(Vec::new, |directory| {
-            let key = Some(directory.join("ca.key")).filter(|key| key.is_file());
-            [Some(directory.join("ca.crt")), key]
-                .into_iter()
-                .flatten()
-                .collect()
-        });
+    fn cluster_ca(&mut self, directories: Vec<PathBuf>) -> Result<(), Error> {
+        let found = first(directories, |directory| is_file(&directory.join("ca.crt")))?;
+        let mut files = Vec::new();
+        if let Some(directory) = found {
+            files.push(directory.join("ca.crt"));
+            let key = directory.join("ca.key");
+            if is_file(&key)? {
+                files.push(key);
+            }
+        }
         match files.len() {
             0 => self.result.notes.push(
                 "No CA of the cluster was found, so none is kept beside the backups; name its files in pki.files if there is one.".into(),
@@ -288,6 +282,7 @@ impl Search<'_> {
         }
         let value = Value::List(files.iter().map(|file| text(file)).collect());
         self.set("pki.files", value, PLACE);
+        Ok(())
     }
 
     fn set(&mut self, name: &'static str, value: Value, from: &'static str) {
@@ -333,27 +328,4 @@ impl Search<'_> {
         let pairs = self.places(certificate).into_iter().zip(self.places(key));
         pairs.map(|pair| (pair, from)).collect()
     }
-}
-
-fn in_directory(directory: &Path, stem: &str) -> Pair {
-    let (directory, stem) = match stem.strip_prefix("../") {
-        Some(stem) => (directory.parent().unwrap_or(directory), stem),
-        None => (directory, stem),
-    };
-    (
-        directory.join(format!("{stem}.crt")),
-        directory.join(format!("{stem}.key")),
-    )
-}
-
-/// A path as TOML text; those of a manifest are text, and the operator's own was checked.
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
-
-fn listed<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> String {
-    let mut paths: Vec<String> = paths.map(|path| shown(text(path))).collect();
-    let mut seen = std::collections::HashSet::new();
-    paths.retain(|path| seen.insert(path.clone()));
-    paths.join(", ")
 }
