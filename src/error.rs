@@ -2,6 +2,7 @@
 
 mod exit_code;
 mod in_place;
+mod in_store;
 mod refusal;
 
 pub use exit_code::ExitCode;
@@ -209,7 +210,7 @@ impl Error {
             Error::Step { way, source, .. } => return Some(in_place::step_hint(*way, source)),
             Error::DataDir(error) => return error.hint(),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
-                return store_hint(error);
+                return in_store::hint(error);
             }
             Error::Catalog(catalog::Error::NotFound { .. }) => {
                 "See what there is with: hypercloud-etcd list"
@@ -393,52 +394,4 @@ fn io_code(error: &io::Error, otherwise: ExitCode) -> ExitCode {
 
 fn is_full(errno: Option<Errno>) -> bool {
     matches!(errno, Some(Errno::NOSPC | Errno::DQUOT))
-}
-
-fn store_hint(error: &store::Error) -> Option<String> {
-    let (store::Error::Open { path, .. }
-    | store::Error::Read { path, .. }
-    | store::Error::Write { path, .. }
-    | store::Error::Exists { path }
-    | store::Error::Moved { path, .. }
-    | store::Error::NotMounted { path }
-    | store::Error::Locked { path, .. }) = error;
-    let is_link = path.is_symlink();
-    let path = path.display();
-    Some(match (error, error.errno()) {
-        (store::Error::Locked { .. }, _) => {
-            "Wait for it to end, or see it with: ps -fp PID".to_owned()
-        }
-        (store::Error::Moved { .. }, _) => {
-            format!("See what is there now with: findmnt -T {path}; then take the backup again.")
-        }
-        (store::Error::NotMounted { .. }, _) => {
-            format!(
-                "Mount the disk for the backups, or set backup.require_mount = false; see: findmnt -T {path}"
-            )
-        }
-        (store::Error::Open { .. }, Some(Errno::NOENT | Errno::LOOP)) if is_link => {
-            format!("See what the link points to, and mount or make that: readlink {path}")
-        }
-        (store::Error::Open { .. }, Some(Errno::NOENT)) => {
-            format!("Mount it if it is a mount point, or make it with: install -d -m 0700 {path}")
-        }
-        (store::Error::Open { .. }, Some(Errno::NOTDIR)) => {
-            format!("Set backup.dir to a directory; {path} is a file.")
-        }
-        (_, Some(Errno::ACCESS | Errno::PERM)) => {
-            "Run as root, or give this user access to the directory.".to_owned()
-        }
-        (_, Some(Errno::ROFS)) => {
-            format!("The file system of {path} is mounted read-only; see why with: dmesg")
-        }
-        (_, errno) if is_full(errno) => {
-            "Free some space on that file system; no earlier backup was touched.".to_owned()
-        }
-        (store::Error::Write { .. }, Some(Errno::LOOP | Errno::ISDIR)) => {
-            format!("There is something else in place of that file; move it away: {path}")
-        }
-        (store::Error::Exists { .. }, _) => "Move that file away; it is not touched.".to_owned(),
-        _ => return None,
-    })
 }

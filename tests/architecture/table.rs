@@ -126,7 +126,7 @@ pub(super) const FENCES: &[(&str, &[&str])] = &[
             "src/host/",
             "src/snapshot/spool.rs",
             "src/datadir/",
-            "src/error.rs",
+            "src/error",
             "src/cli/",
         ],
     ),
