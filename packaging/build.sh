@@ -5,7 +5,8 @@
 #
 #     hypercloud-etcd_VERSION_amd64.deb
 #     hypercloud-etcd-VERSION.x86_64.rpm
-#     hypercloud-etcd-VERSION.x86_64.debug.xz     the debug symbols, for gdb and coredumpctl
+#     hypercloud-etcd-VERSION.x86_64.debug.xz     the debug symbols, for gdb, perf and addr2line; no core is ever
+#                                                 dumped, for the CA's key is in the daemon's memory
 #
 # The binary runs with glibc 2.17 and every later one. --binary packs one that was built before, with its symbols;
 # --version calls the packages otherwise. HCE_COMMIT and SOURCE_DATE_EPOCH (default: git's) may be given.
@@ -92,6 +93,8 @@ gzip -9n "$stage"/man/*
 "$stage/hypercloud-etcd" generate completions bash >"$stage/completions/hypercloud-etcd.bash"
 "$stage/hypercloud-etcd" generate completions zsh >"$stage/completions/_hypercloud-etcd"
 "$stage/hypercloud-etcd" generate completions fish >"$stage/completions/hypercloud-etcd.fish"
+
+packaging/third-party.sh "$triple" "$version" | gzip -9n >"$stage/third-party-notices.gz"
 
 # Debian's form of the changelog, in lines of at most 80 characters
 maintainer=$(sed -n 's/^maintainer = "\(.*\)"$/\1/p' Cargo.toml)

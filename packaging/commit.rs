@@ -16,7 +16,7 @@ fn main() {
     let given = env::var("HCE_COMMIT").ok().filter(|text| !text.is_empty());
     let commit = match given {
         Some(commit) => format!("commit {commit}"),
-        None if is_release => of_git().unwrap_or_else(|| "unknown commit".into()),
+        None if is_release => of_git().unwrap_or_else(|| "commit unknown".into()),
         None => "development build".into(),
     };
     println!("cargo::rustc-env=HCE_COMMIT={commit}");

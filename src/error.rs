@@ -3,6 +3,7 @@
 mod code;
 mod exit_code;
 mod in_place;
+mod in_store;
 mod refusal;
 mod space;
 
@@ -241,7 +242,9 @@ impl Error {
             Error::NothingChanged { source } => source.hint(),
             Error::Meanwhile { restore, .. } => Some(restore.clone()),
             Error::DataDir(error) => error.hint(),
-            Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_hint(error),
+            Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
+                in_store::hint(error)
+            }
             Error::Members(failures) => failures.iter().find_map(Error::hint),
             Error::Space { held, .. } => Some(space::hint(held.as_deref())),
             other => other.own_hint().map(str::to_owned),
@@ -356,55 +359,4 @@ impl Error {
 
 fn is_full(errno: Option<Errno>) -> bool {
     matches!(errno, Some(Errno::NOSPC | Errno::DQUOT))
-}
-
-fn store_hint(error: &store::Error) -> Option<String> {
-    let (store::Error::Open { path, .. }
-    | store::Error::Read { path, .. }
-    | store::Error::Write { path, .. }
-    | store::Error::Exists { path }
-    | store::Error::Moved { path, .. }
-    | store::Error::NotMounted { path }
-    | store::Error::Locked { path, .. }) = error;
-    let is_link = path.is_symlink();
-    let path = path.display();
-    Some(match (error, error.errno()) {
-        (store::Error::Locked { .. }, _) => {
-            "Wait for it to end, or see it with: ps -fp PID".to_owned()
-        }
-        (store::Error::Moved { .. }, _) => {
-            format!("See what is there now with: findmnt -T {path}; then take the backup again.")
-        }
-        (store::Error::NotMounted { .. }, _) => {
-            format!(
-                "Mount the disk for the backups, or set backup.require_mount = false; see: findmnt -T {path}"
-            )
-        }
-        (store::Error::Open { .. }, Some(Errno::NOENT | Errno::LOOP)) if is_link => {
-            format!("See what the link points to, and mount or make that: readlink {path}")
-        }
-        (store::Error::Open { .. }, Some(Errno::NOENT)) => {
-            format!("Mount it if it is a mount point, or make it with: install -d -m 0700 {path}")
-        }
-        (store::Error::Open { .. }, Some(Errno::NOTDIR)) => {
-            format!("Set backup.dir to a directory; {path} is a file.")
-        }
-        (_, Some(Errno::ACCESS | Errno::PERM)) => {
-            "Run as root, or give this user access to the directory.".to_owned()
-        }
-        (_, Some(Errno::ROFS)) => {
-            format!("The file system of {path} is mounted read-only; see why with: dmesg")
-        }
-        (_, errno) if is_full(errno) => {
-            "Free some space on that file system; no earlier backup was touched.".to_owned()
-        }
-        (
-            store::Error::Write { .. },
-            Some(Errno::LOOP | Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR),
-        ) => {
-            format!("There is something else in place of that file; move it away: {path}")
-        }
-        (store::Error::Exists { .. }, _) => "Move that file away; it is not touched.".to_owned(),
-        _ => return None,
-    })
 }

@@ -555,6 +555,11 @@ fn man_pages_are_written_and_render_without_a_warning() {
             page.display()
         );
     }
+    let restore = unbroken(&rendered(&dir.path().join("hypercloud-etcd-restore.1")));
+    assert!(
+        restore.contains("[--data-dirDIR]") && restore.contains("[-h|--help][SELECTOR]"),
+        "{restore}"
+    );
     let missing = dir.path().join("missing");
     let output = program(&["generate", "man", missing.to_str().unwrap()]).expect_code(73);
     assert!(

@@ -215,6 +215,11 @@ fn a_read_only_disk_is_told_and_can_still_be_read() {
     mount.remount("ro");
     let output = told(kept.host.run(&["backup"]), 73);
     assert!(output.stderr.contains("mounted read-only"), "{output}");
+    // the unit sees a directory that was made after its start so
+    assert!(
+        output.stderr.contains("systemctl restart hypercloud-etcd"),
+        "{output}"
+    );
     let output = kept.host.run(&["check"]).expect_code(73);
     assert!(output.stdout.contains("mounted read-only"), "{output}");
     kept.host.run(&["list"]).expect_success();
@@ -436,6 +441,60 @@ fn a_user_without_access_is_told_so() {
     open(&kept.host.backups, 0o700);
     kept.assert_untouched("a user without access");
     kept.assert_still_proven();
+}
+
+/// Gives a file or a directory away.
+fn give(path: &Path, user: u32) {
+    std::os::unix::fs::chown(path, Some(user), Some(user)).unwrap();
+}
+
+#[test]
+fn a_check_by_root_sees_what_the_unit_would_not_be_let_into() {
+    const DAEMON: u32 = 1;
+    let kept = Kept::new();
+    let host = &kept.host;
+    let check = |code| host.run(&["check", "--offline"]).expect_code(code);
+    check(0);
+    // root itself passes over owner and mode, and the unit does not
+    for mode in [0o700, 0o755] {
+        give(&host.backups, DAEMON);
+        fs::set_permissions(&host.backups, fs::Permissions::from_mode(mode)).unwrap();
+        let output = check(77);
+        let dir = host.backups.display();
+        for told in [
+            "FAILED   backup.dir",
+            &format!("chown root:root {dir} && chmod 700 {dir}"),
+        ] {
+            assert!(output.stdout.contains(told), "{mode:o}: {output}");
+        }
+    }
+    // what everybody may do root may do, too
+    fs::set_permissions(&host.backups, fs::Permissions::from_mode(0o777)).unwrap();
+    check(0);
+    give(&host.backups, 0);
+    fs::set_permissions(&host.backups, fs::Permissions::from_mode(0o500)).unwrap();
+    check(77);
+    fs::set_permissions(&host.backups, fs::Permissions::from_mode(0o700)).unwrap();
+    check(0);
+    for (file, key) in [
+        (&host.pki.client.key, "etcd.key_file"),
+        (&host.pki.etcd_ca().cert, "etcd.ca_file"),
+        (&host.config, "config"),
+    ] {
+        let mode = fs::metadata(file).unwrap().permissions();
+        give(file, DAEMON);
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+        let output = check(77);
+        assert!(
+            output.stdout.contains(&format!("FAILED   {key}: "))
+                && output.stdout.contains(file.to_str().unwrap()),
+            "{output}"
+        );
+        give(file, 0);
+        fs::set_permissions(file, mode).unwrap();
+    }
+    check(0);
+    kept.assert_untouched("a check");
 }
 
 /// Ids of all backups, newest first.

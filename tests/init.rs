@@ -302,6 +302,15 @@ fn an_untouched_default_is_replaced_without_a_word_of_force() {
         );
         assert_eq!(config_files(&host), 1);
     }
+    // words alone set nothing; somebody wrote them, so they are kept
+    for (words, kept) in [("", ".old"), ("# see the wiki\n\n[etcd]\n", ".old-2")] {
+        fs::write(&host.config, words).unwrap();
+        let report = init(&host, &["--json"]).json();
+        assert_eq!(report["outcome"], "written", "{report}");
+        let path = report["kept"].as_str().unwrap();
+        assert!(path.ends_with(kept), "{report}");
+        assert_eq!(fs::read_to_string(path).unwrap(), words);
+    }
     // and a link stays one
     let target = host.directory().join("elsewhere.toml");
     fs::write(&target, config::INSTALLED).unwrap();

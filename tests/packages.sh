@@ -25,13 +25,18 @@ else
     tar -c --exclude=./target --exclude=./tests/fuzz/target . | tar -x -C "$again"
     cp -a --reflink=auto "$(packaging/tools.sh)" "$again/target/tools"
     rm -rf "$again/target/tools/zig-cache"
+    # in a process group of its own, so that its compilers end with it when the first build fails
+    set -m
     (cd "$again" && env -u CARGO_TARGET_DIR packaging/build.sh "$work/again") >"$work/again.log" 2>&1 &
     second=$!
+    set +m
+    trap 'kill -- "-$second" 2>/dev/null; wait; rm -rf "$work"' EXIT
     packaging/build.sh "$packages"
     wait "$second" || { tail -50 "$work/again.log" >&2; fail "the second build"; }
     for file in "$packages"/hypercloud-etcd?"$version"*; do
         cmp "$file" "$work/again/${file##*/}" || fail "two builds differ in ${file##*/}"
     done
+    trap 'rm -rf "$work"' EXIT
     ok "two builds in two directories have made the same bytes"
 fi
 deb=$packages/hypercloud-etcd_${version}_amd64.deb
@@ -41,8 +46,11 @@ for file in "$deb" "$rpm" "$symbols"; do [ -s "$file" ] || fail "there is no $fi
 
 # --- What is in them
 
-shellcheck -x -S warning packaging/build.sh packaging/tools.sh tests/*.sh &&
-    shellcheck -s sh -S warning target/package/deb/* target/package/rpm/post target/package/rpm/pre* target/package/rpm/postun || fail "shellcheck"
+mkdir -p "$work/scripts/rpm"
+dpkg-deb -e "$deb" "$work/scripts/deb"
+for tag in POSTIN PREUN POSTUN; do rpm_of -qp --qf "%{$tag}" "$rpm" >"$work/scripts/rpm/$tag"; done
+shellcheck -x -S warning packaging/*.sh tests/*.sh &&
+    shellcheck -s sh -S warning "$work"/scripts/deb/p* "$work"/scripts/rpm/* || fail "shellcheck"
 lintian --allow-root --fail-on error,warning "$deb" || fail "lintian"
 ok "lintian has nothing to say"
 rpmlint -c packaging/rpm/rpmlint.toml "$rpm" >"$work/rpmlint" || { cat "$work/rpmlint"; fail "rpmlint"; }
@@ -58,7 +66,9 @@ rm -rf "$work/rpm/var"
 list() { (cd "$1" && find . -type f -printf '%P %m ' -exec sha256sum {} \; | sed 's/  .*//' | sort); }
 alone='usr/share/doc/hypercloud-etcd/copyright|usr/share/lintian/overrides/hypercloud-etcd|usr/share/licenses/hypercloud-etcd/LICENSE|usr/share/zsh/[a-z-]*/_hypercloud-etcd'
 diff <(list "$work/deb" | grep -Ev "^($alone) ") <(list "$work/rpm" | grep -Ev "^($alone) ") || fail "the packages differ"
-[ "$(list "$work/deb" | grep -Ec "^($alone) ")$(list "$work/rpm" | grep -Ec "^($alone) ")" = 32 ] || fail "the packages have other files alone"
+for pair in deb:3 rpm:2; do
+    [ "$(list "$work/${pair%:*}" | grep -Ec "^($alone) ")" = "${pair#*:}" ] || fail "the ${pair%:*} has other files alone"
+done
 diff <(dpkg-deb -c "$deb" | awk '$1 ~ /^-/ { print $1, $2, $6 }' | sed 's# \./# /#' | grep -Ev "($alone)$" | sort) \
     <(rpm_of -qp --qf '[%{FILEMODES:perms} %{FILEUSERNAME}/%{FILEGROUPNAME} %{FILENAMES}\n]' "$rpm" | sed 's# root/root # 0/0 #; s#^\(..........\)\.#\1#' | grep -Ev "($alone)$" | sort) ||
     fail "owners or modes differ"
@@ -66,7 +76,7 @@ for wanted in usr/bin/hypercloud-etcd etc/hypercloud-etcd/config.toml usr/lib/sy
     usr/share/man/man1/hypercloud-etcd.1.gz usr/share/man/man5/hypercloud-etcd.toml.5.gz \
     usr/share/bash-completion/completions/hypercloud-etcd usr/share/zsh/vendor-completions/_hypercloud-etcd \
     usr/share/fish/vendor_completions.d/hypercloud-etcd.fish usr/share/doc/hypercloud-etcd/changelog.gz \
-    usr/share/doc/hypercloud-etcd/examples/{hypercloud-etcd,local,external-etcd,three-control-plane-nodes}.toml; do
+    usr/share/doc/hypercloud-etcd/third-party-notices.gz usr/share/doc/hypercloud-etcd/examples/{hypercloud-etcd,local,external-etcd,three-control-plane-nodes}.toml; do
     [ -s "$work/deb/$wanted" ] || fail "there is no $wanted"
 done
 [ "$(dpkg-deb --info "$deb" conffiles)" = /etc/hypercloud-etcd/config.toml ] || fail "the conffiles"
@@ -87,6 +97,21 @@ build_id() { readelf -n "$1" 2>/dev/null | awk '/Build ID/ { print $3 }'; }
 told=$("$binary" --version)
 grep -Eq "^hypercloud-etcd $version \(commit [0-9a-f]{12}.*\)$|\(commit unknown\)$" <<<"$told" || fail "--version: $told"
 ok "$told: $size bytes, stripped, needs $newest at most"
+
+# whose sources the debug symbols name is linked, whatever else cargo says
+zcat "$work/deb/usr/share/doc/hypercloud-etcd/third-party-notices.gz" >"$work/notices"
+{
+    "${CARGO:-cargo}" tree --locked --target x86_64-unknown-linux-gnu --edges normal,no-proc-macro --prefix none --format '{p}' |
+        sed 's/^\([^ ]*\) v\([^ ]*\).*/\1 \2/' | grep -v '^hypercloud-etcd '
+    grep -aoE '/registry/src/[^/]+/[a-z0-9_-]+-[0-9]+\.[0-9]+\.[0-9a-z.+-]+/' "$work/symbols" |
+        sed -E 's#.*/([a-z0-9_-]+)-([0-9]+\.[0-9]+\.[0-9a-z.+-]+)/$#\1 \2#'
+} | sort -u >"$work/linked"
+[ "$(wc -l <"$work/linked")" -gt 50 ] || fail "too few crates: $(cat "$work/linked")"
+while read -r crate; do
+    grep -F "$crate: " "$work/notices" >/dev/null || fail "the notices do not name $crate"
+done <"$work/linked"
+! grep -F -e "${CARGO_HOME:-$HOME/.cargo}" -e "$PWD" "$work/notices" || fail "a path of this machine is in the notices"
+ok "the notices name all $(wc -l <"$work/linked") crates that are linked"
 for page in "$work"/deb/usr/share/man/man?/*; do
     MANROFFOPT='-ww' man --warnings -E UTF-8 -l "$page" 2>"$work/man" >/dev/null || fail "man -l $page"
     [ ! -s "$work/man" ] || fail "man -l ${page##*/}: $(cat "$work/man")"
@@ -96,9 +121,11 @@ ok "$(find "$work"/deb/usr/share/man -type f | wc -l) man pages render without a
 # --- The deb's life, on a Debian as kubeadm leaves it
 
 make_machine
+# Debian's smallest system has no procps, and so no such program
+rm -f "$root/usr/bin/kill"
 mkdir "$root/packages"
 previous=0.0.9
-packaging/build.sh --binary "$(unpacked=$work/unstripped; cp "$binary" "$unpacked"; echo "$unpacked")" --version "$previous" "$work/previous" >/dev/null
+packaging/build.sh --binary "$binary" --version "$previous" "$work/previous" >/dev/null
 cp "$deb" "$work/previous"/*.deb "$root/packages/"
 boot
 apt() { inside env DEBIAN_FRONTEND=noninteractive apt-get -y "$@" </dev/null >"$work/apt" 2>&1; }
@@ -109,10 +136,20 @@ config=$root/etc/hypercloud-etcd/config.toml
 apt install "$old" || { cat "$work/apt"; fail "apt install"; }
 said 'not started: no kubeadm control plane here'
 [ "$(property ActiveState) $(property UnitFileState)" = "inactive enabled" ] || fail "on a host that is none: $(property ActiveState) $(property UnitFileState)"
-[ ! -e "$root/mnt/backup" ] || fail "a directory was made"
+said 'once there is one: hypercloud-etcd init && hypercloud-etcd check && systemctl restart hypercloud-etcd'
+said 'made /mnt/backup (root, mode 700)'
+[ "$(stat -c '%a %U' "$root/mnt/backup")" = "700 root" ] || fail "the mode of /mnt/backup"
 [ "$(stat -c '%a %U %G' "$config")" = "640 root root" ] || fail "the configuration's mode: $(stat -c '%a %U %G' "$config")"
+apt install --reinstall "$old" || { cat "$work/apt"; fail "apt install --reinstall"; }
+said 'not started: no kubeadm control plane here'
+# the next boot, before anybody has set up Kubernetes: the unit starts, and may write to the directory for good
+inside systemctl start "$unit" || fail "start with the packaged configuration"
+inside nsenter --mount --target "$(property MainPID)" touch /mnt/backup/written || fail "the unit cannot write to /mnt/backup"
+rm "$root/mnt/backup/written"
 apt purge hypercloud-etcd || { cat "$work/apt"; fail "apt purge"; }
 [ ! -e "$root/etc/hypercloud-etcd" ] && [ ! -e "$root/var/lib/hypercloud-etcd" ] || fail "a purge leaves something"
+! grep 'stay where they are' "$work/apt" || fail "told of backups where there are none"
+rmdir "$root/mnt/backup" || fail "a purge has taken the directory"
 ok "elsewhere it is installed, enabled, not started, says what to do, and is purged without a trace"
 
 make_pki
@@ -163,6 +200,7 @@ YAML
 start_etcd
 apt install "$old" || { cat "$work/apt"; fail "apt install"; }
 said 'made /mnt/backup'
+said 'started; the first backup is made when the schedule says, or now with: hypercloud-etcd backup'
 [ "$(property ActiveState) $(property UnitFileState)" = "active enabled" ] || { cat "$work/apt"; fail "after the install: $(property ActiveState) $(property UnitFileState)"; }
 [ "$(stat -c '%a %U' "$root/mnt/backup")" = "700 root" ] || fail "the mode of /mnt/backup"
 grep -q '^[^#]' "$config" || fail "init wrote no configuration"
@@ -225,6 +263,22 @@ said 'NOT RESTARTED'
 cp "$work/good" "$config"
 ok "an upgrade that refuses the configuration leaves the old daemon running, and says so"
 
+inside systemctl stop "$unit"
+apt install --reinstall "$new" || { cat "$work/apt"; fail "apt install --reinstall"; }
+said 'not started, for it was stopped'
+[ "$(property ActiveState)" = inactive ] || fail "an upgrade has started what was stopped"
+sed -i 's/^schedule = .*/schedule = "61 * * * *"/' "$config"
+inside systemctl start "$unit" 2>/dev/null && fail "it starts with a bad configuration"
+[ "$(property ActiveState)" = failed ] || fail "after a bad start: $(property ActiveState)"
+apt install --reinstall "$new" || { cat "$work/apt"; fail "apt install --reinstall"; }
+said 'it has failed before this upgrade'
+said 'not started: mend what is FAILED above'
+cp "$work/good" "$config"
+apt install --reinstall "$new" || { cat "$work/apt"; fail "apt install --reinstall"; }
+said 'started; '
+[ "$(property ActiveState)" = active ] || fail "what had failed was not started: $(property ActiveState)"
+ok "an upgrade starts what had failed, leaves stopped what was stopped, and says so"
+
 kept=$(find "$root/mnt/backup" -type f -exec sha256sum {} + | sort)
 [ "$(grep -c '\.db$' <<<"$kept")" -ge 2 ] && grep -q '/ca\.key$' <<<"$kept" || fail "too few files: $kept"
 apt remove hypercloud-etcd || { cat "$work/apt"; fail "apt remove"; }
@@ -236,9 +290,22 @@ apt install "$new" || { cat "$work/apt"; fail "apt install again"; }
 inside systemctl stop "$unit"
 kept=$(find "$root/mnt/backup" -type f -exec sha256sum {} + | sort)
 sed -i 's|^#* *dir = .*|dir = "/mnt/backup"|' "$config"
-apt remove hypercloud-etcd && apt purge hypercloud-etcd || { cat "$work/apt"; fail "apt purge"; }
+apt remove hypercloud-etcd || { cat "$work/apt"; fail "apt remove"; }
+# purged some day
+touch -d '1 day ago' "$root/var/lib/hypercloud-etcd/removed"
+apt purge hypercloud-etcd || { cat "$work/apt"; fail "apt purge"; }
 said 'stay where they are: /mnt/backup'
 [ ! -e "$config" ] && [ ! -e "$root/var/lib/hypercloud-etcd" ] || fail "a purge leaves something"
+[ "$(find "$root/mnt/backup" -type f -exec sha256sum {} + | sort)" = "$kept" ] || fail "a purge has touched the backups"
+apt install "$new" || { cat "$work/apt"; fail "apt install once more"; }
+inside systemctl stop "$unit"
+kept=$(find "$root/mnt/backup" -type f -exec sha256sum {} + | sort)
+cp "$config" "$config.old"
+cp "$config" "$config.old-2"
+touch "$root/var/lib/hypercloud-etcd/.state.json.draft"
+inside dpkg --purge hypercloud-etcd >"$work/apt" 2>&1 || { cat "$work/apt"; fail "dpkg --purge"; }
+[ "$(grep -c 'stay where they are: /mnt/backup' "$work/apt")" = 1 ] || { cat "$work/apt"; fail "told more than once"; }
+[ ! -e "$root/etc/hypercloud-etcd" ] && [ ! -e "$root/var/lib/hypercloud-etcd" ] || fail "a purge leaves something"
 [ "$(find "$root/mnt/backup" -type f -exec sha256sum {} + | sort)" = "$kept" ] || fail "a purge has touched the backups"
 ok "remove stops, install starts again, purge keeps every backup and the CA and says where they are"
 
@@ -270,6 +337,11 @@ rpm_in -e hypercloud-etcd
 scriptlet POSTUN 0
 [ "$(sha256sum <"$config.rpmsave")" = "$changed" ] || fail "rpm -e has lost the changed configuration"
 [ ! -e "$root/usr/bin/hypercloud-etcd" ] || fail "rpm -e leaves the program"
+rm "$config.rpmsave"
+scriptlet POSTUN 0
+for dir in etc/hypercloud-etcd usr/share/doc/hypercloud-etcd usr/share/licenses/hypercloud-etcd; do
+    [ ! -e "$root/$dir" ] || fail "rpm -e leaves /$dir: $(ls "$root/$dir")"
+done
 [ "$(find "$root/mnt/backup" -type f -exec sha256sum {} + | sort | grep -cxFf <(printf '%s\n' "$kept"))" = "$(grep -c . <<<"$kept")" ] || fail "rpm has touched a backup"
 ok "the rpm installs, starts, upgrades with a changed configuration, stops, and keeps every backup"
 printf 'all is proven of %s and %s\n' "${deb##*/}" "${rpm##*/}"

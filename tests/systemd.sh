@@ -38,6 +38,8 @@ ok "root-only keys are read, and ca.key is kept"
 ok "memory: $(property MemoryCurrent) bytes, $(grep VmRSS "/proc/$(pgrep -P "$init" -x hypercloud-etcd)/status" | tr -s '\t ' ' ')"
 
 config=$root/etc/hypercloud-etcd/config.toml
+# Debian's smallest system has no procps, and so no such program
+mv "$root/usr/bin/kill" "$work/kill"
 inside systemctl reload "$unit" || fail "a good reload"
 ok "a good reload succeeds"
 cp "$config" "$work/good"
@@ -47,6 +49,7 @@ wait_until "the status tells of it" says "CONFIGURATION REFUSED"
 [ "$(property ActiveState)" = active ] || fail "a bad reload ends it"
 told CONFIGURATION_REFUSED || fail "no event"
 inside journalctl -u "$unit" --no-pager -o cat | grep '^error: the configuration .* cannot be used' >/dev/null || fail "the reload does not show why"
+mv "$work/kill" "$root/usr/bin/kill"
 ok "a bad reload fails, shows why, and the old configuration goes on: $(status)"
 
 inside systemctl restart "$unit" 2>/dev/null && fail "it starts with a bad configuration"

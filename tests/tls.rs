@@ -294,7 +294,7 @@ fn a_key_that_may_not_be_read_is_a_matter_of_permission() {
         name: "key of mode 0000",
         codes: [77, 77],
         said: &["healthcheck-client.key cannot be read: Permission denied"],
-        hint: "Run as root, or see who may read it with: ls -l",
+        hint: "owner and mode have to let root in; see: namei -l",
         ..Case::good(&host, &etcd.endpoint())
     };
     case.prove_by(&host, |args| without_privilege(&host, args));

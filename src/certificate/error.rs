@@ -73,7 +73,7 @@ impl Error {
                 }
                 io::ErrorKind::PermissionDenied => {
                     format!(
-                        "Run as root, or see who may read it with: ls -l {}",
+                        "Run as root. The unit's root has no capability, so owner and mode have to let root in; see: namei -l {}",
                         path.display()
                     )
                 }

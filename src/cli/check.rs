@@ -56,6 +56,7 @@ impl Arguments {
             Err(error) => return Err(error.into()),
         };
         let now = context.now();
+        probe::as_the_unit();
         let checks = if self.offline {
             probe::offline(&config, &self.kubernetes_dir, now)
         } else {

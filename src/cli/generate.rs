@@ -1,4 +1,4 @@
-//! `hypercloud-etcd generate`: what packages install beside the binary
+//! `hypercloud-etcd generate`: what packages install beside the binary, and, hidden, what their scripts ask
 
 mod page;
 
@@ -6,8 +6,9 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory as _, Subcommand};
+use clap::{Args, Command, CommandFactory as _, Subcommand};
 use clap_complete::Shell;
+use hypercloud_etcd::config;
 use hypercloud_etcd::error::{Error, ExitCode};
 
 use super::Context;
@@ -36,6 +37,12 @@ enum What {
         /// The shell
         shell: Shell,
     },
+    /// Print the directory of the backups, whatever else is wrong with the configuration
+    #[command(hide = true)]
+    BackupDir,
+    /// Whether the configuration sets anything: exit code 0 yes, 1 no
+    #[command(hide = true)]
+    IsConfigured,
 }
 
 impl Arguments {
@@ -46,14 +53,39 @@ impl Arguments {
                 let mut script = Vec::new();
                 clap_complete::generate(
                     *shell,
-                    &mut super::Arguments::command(),
+                    &mut offered(),
                     env!("CARGO_PKG_NAME"),
                     &mut script,
                 );
                 context.output.answer(&String::from_utf8_lossy(&script))?;
             }
+            What::BackupDir => {
+                let dir = config::backup_dir(&context.config);
+                context.output.answer(&format!("{}\n", dir.display()))?;
+            }
+            What::IsConfigured => return Ok(is_configured(&context.config)),
         }
         Ok(ExitCode::Done)
+    }
+}
+
+/// The commands that completions offer: the scripts do not press the tab key.
+fn offered() -> Command {
+    super::Arguments::command().mut_subcommand("generate", |all| {
+        let offered = all.get_subcommands().filter(|child| !child.is_hide_set());
+        Command::new("generate")
+            .about(all.get_about().cloned().unwrap_or_default())
+            .subcommand_required(true)
+            .subcommands(offered.cloned())
+    })
+}
+
+/// What cannot be read is somebody's, and left alone.
+fn is_configured(path: &Path) -> ExitCode {
+    match config::read(path) {
+        Err(config::Error::Missing { .. }) => ExitCode::No,
+        Ok(text) if config::sets_nothing(&text) => ExitCode::No,
+        _ => ExitCode::Done,
     }
 }
 

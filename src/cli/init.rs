@@ -113,7 +113,7 @@ fn difference(plan: &Plan) -> String {
         Existing::Nothing | Existing::Untouched => {
             ("the installed default".to_owned(), config::INSTALLED)
         }
-        Existing::Other(text) => (path.to_string(), text.as_str()),
+        Existing::Comments(text) | Existing::Other(text) => (path.to_string(), text.as_str()),
     };
     let changes = diff::unified(old, &plan.text, config::masked);
     format!("--- {name}\n+++ {path}\n{changes}")

@@ -39,6 +39,15 @@ pub(super) fn read(text: &str) -> Reading {
     reading
 }
 
+/// Whether a text sets nothing: it holds comments and empty tables at most.
+#[must_use]
+pub fn sets_nothing(text: &str) -> bool {
+    fn is_bare(item: &Item<'_>) -> bool {
+        matches!(item.get_ref(), DeValue::Table(entries) if entries.values().all(is_bare))
+    }
+    syntax::parse(text).is_ok_and(|document| document.get_ref().values().all(is_bare))
+}
+
 /// The file that an empty document means.
 fn defaults() -> File {
     let mut file = File::default();

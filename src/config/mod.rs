@@ -19,6 +19,7 @@ mod syntax;
 mod tests;
 mod value;
 
+pub use document::sets_nothing;
 pub use installed::{INSTALLED, PACKAGED, Value, filled_in, masked};
 pub use problem::{Problem, Severity};
 
@@ -198,6 +199,14 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Vec<Problem>> {
         }
         _ => Err(problems),
     }
+}
+
+/// Where the backups are by a file that may be wrong elsewhere, or gone: for whoever has to name the
+/// directory all the same.
+#[must_use]
+pub fn backup_dir(path: &Path) -> PathBuf {
+    let text = read(path).unwrap_or_default();
+    document::read(&text).file.backup.dir
 }
 
 /// Reads a length of time as the configuration takes it: `30s`, `1h 30m`.

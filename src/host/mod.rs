@@ -1,6 +1,8 @@
 //! What a change in place needs of the host below it: to move files and directories so that neither
-//! a crash nor a second try does harm, and to know which processes still run.
+//! a crash nor a second try does harm, and to know which processes still run; and to be no more than
+//! the unit is.
 
+mod capabilities;
 mod moving;
 mod processes;
 
@@ -8,6 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use capabilities::give_up_capabilities;
 pub use moving::{is_mount_point, is_on_one_file_system, settle};
 pub use processes::{Process, command_line, open_below, running};
 

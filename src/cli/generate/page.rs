@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clap::Command;
+use clap::{Arg, Command};
 use clap_mangen::Man;
 use hypercloud_etcd::config;
 use hypercloud_etcd::error::ExitCode;
@@ -63,7 +63,7 @@ fn of_command(command: &Command, parent: Option<&str>, pages: &mut Vec<(String, 
     };
     let mut page = title(name, "1");
     page.push_str(&rendered(Man::render_name_section));
-    page.push_str(&rendered(Man::render_synopsis_section));
+    page.push_str(&synopsis(command));
     page.push_str(&rendered(Man::render_description_section));
     let help = command
         .get_after_long_help()
@@ -98,6 +98,52 @@ fn of_command(command: &Command, parent: Option<&str>, pages: &mut Vec<(String, 
     page.push_str(&files());
     page.push_str(&see_also("", parent));
     pages.push((format!("{name}.1"), page));
+}
+
+/// How it is called: every option with its value, which the section of `clap_mangen` leaves out.
+fn synopsis(command: &Command) -> String {
+    let name = command.get_bin_name().unwrap_or(command.get_name());
+    let (operands, options): (Vec<&Arg>, Vec<&Arg>) = command
+        .get_arguments()
+        .filter(|argument| !argument.is_hide_set())
+        .partition(|argument| argument.is_positional());
+    let mut words = vec![format!("\\fB{}\\fR", roff(name))];
+    words.extend(options.into_iter().map(option));
+    words.extend(operands.into_iter().map(operand));
+    if command.has_subcommands() {
+        words.push("\\fICOMMAND\\fR".to_owned());
+    }
+    format!(".SH SYNOPSIS\n{}\n", words.join(" "))
+}
+
+fn option(option: &Arg) -> String {
+    let short = option.get_short().map(|short| format!("-{short}"));
+    let long = option.get_long().map(|long| format!("--{long}"));
+    let names: Vec<String> = short.into_iter().chain(long).collect();
+    let value = match option.get_value_names() {
+        Some(values) if option.get_action().takes_values() => {
+            format!(" \\fI{}\\fR", roff(&values.join(" ")))
+        }
+        _ => String::new(),
+    };
+    bracketed(
+        option,
+        &format!("\\fB{}\\fR{value}", roff(&names.join("|"))),
+    )
+}
+
+fn operand(operand: &Arg) -> String {
+    let values = operand.get_value_names().unwrap_or_default();
+    bracketed(operand, &format!("\\fI{}\\fR", roff(&values.join(" "))))
+}
+
+/// What may be left out stands in brackets.
+fn bracketed(argument: &Arg, text: &str) -> String {
+    if argument.is_required_set() {
+        text.to_owned()
+    } else {
+        format!("[{text}]")
+    }
 }
 
 /// Characters of a default that stand beside its key.

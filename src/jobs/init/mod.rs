@@ -1,8 +1,8 @@
 //! Writes the configuration of this host: what its Kubernetes says about etcd, put into the
 //! installed default.
 //!
-//! An existing file is replaced only where it is the untouched default, or where that is asked for;
-//! what was there is then kept beside it.
+//! An existing file is replaced only where it sets nothing, or where that is asked for; what was
+//! there and is not the default is then kept beside it.
 
 mod candidate;
 mod endpoint;
@@ -54,6 +54,8 @@ pub enum Existing {
     Nothing,
     /// The default, all of it or as the packages bring it: nobody has set anything.
     Untouched,
+    /// It sets nothing either, but its words are somebody's.
+    Comments(String),
     /// Exactly what would be written.
     Same,
     /// Something else, whose text this is.
@@ -120,7 +122,14 @@ pub fn plan(kubernetes: &Path, path: &Path) -> Result<Plan, Error> {
         None => Existing::Nothing,
         Some(bytes) if bytes == text.as_bytes() => Existing::Same,
         Some(bytes) if defaults.contains(&bytes.as_slice()) => Existing::Untouched,
-        Some(bytes) => Existing::Other(String::from_utf8_lossy(&bytes).into_owned()),
+        Some(bytes) => {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if config::sets_nothing(&text) {
+                Existing::Comments(text)
+            } else {
+                Existing::Other(text)
+            }
+        }
     };
     Ok(Plan {
         path,
@@ -135,7 +144,7 @@ pub fn plan(kubernetes: &Path, path: &Path) -> Result<Plan, Error> {
 
 impl Plan {
     /// Writes it, whole or not at all; where it took the place of something, under which name that
-    /// is kept. Without `force` only an untouched default is replaced.
+    /// is kept. Without `force` only what sets nothing is replaced.
     ///
     /// # Errors
     /// [`Error::Configured`], or what the system says; the file is then as it was.
@@ -143,6 +152,7 @@ impl Plan {
         let kept = match &self.existing {
             Existing::Same => return Ok(None),
             Existing::Nothing | Existing::Untouched => None,
+            Existing::Comments(_) => Some(self.keep_existing()?),
             Existing::Other(_) if force => Some(self.keep_existing()?),
             Existing::Other(_) => {
                 return Err(Error::Configured {

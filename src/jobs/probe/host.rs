@@ -14,6 +14,10 @@ use crate::etcd::Settings;
 use crate::report::{EXPIRY_WARNING_DAYS, text};
 use crate::store::{self, Directory, Space};
 
+/// Why root is refused.
+const ONLY_BY_OWNER: &str =
+    "The unit's root has no capability, so owner and mode have to let root in";
+
 pub(super) fn schedule(config: &Config, now: Timestamp) -> Check {
     let (text, zone) = (config.schedule.text(), config.schedule.timezone());
     let next = config
@@ -21,6 +25,22 @@ pub(super) fn schedule(config: &Config, now: Timestamp) -> Check {
         .next(now)
         .map_or_else(|| "never".into(), |next| format!("{next:.0}"));
     Check::ok("schedule", format!("{text} ({zone}), next run {next}"))
+}
+
+/// The configuration itself: whoever runs the check has read it, but can the unit?
+pub(super) fn configuration(path: &Path) -> Option<Check> {
+    let error = store::open_file(path).err()?;
+    let message = format!("{} cannot be read by the unit: {error}", path.display());
+    let hint = format!(
+        "{ONLY_BY_OWNER}: chown root:root {0} && chmod 640 {0}",
+        path.display()
+    );
+    Some(Check::failed(
+        "config",
+        message,
+        Some(hint),
+        ExitCode::Permission,
+    ))
 }
 
 /// The CA, the client certificate and its key: readable, valid, and of one piece.
