@@ -7,6 +7,7 @@ mod source;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 
 use etcd_client::{AlarmAction, AlarmType, WatchOptions};
@@ -14,8 +15,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::backup::{assert_proven, text};
-use crate::support::command::Host;
+use crate::support::command::{Host, run};
 use crate::support::etcd::{Etcd, Options, Version, versions};
+use crate::support::kept::golden_path;
 use source::{Source, State, log_in, quick};
 
 /// A member answers what the source held, and goes on: writes, restarts, defragments, writes.
@@ -367,6 +369,52 @@ fn an_alarm_of_the_old_cluster_is_left_behind_on_demand() {
         let restored = Etcd::start_with(version, &host.pki, &options);
         restored.put("/registry/after", b"1");
     }
+}
+
+/// A build that is killed leaves nothing under its name; the next one removes what it left, and nothing else.
+#[test]
+fn what_a_killed_build_has_left_is_removed_by_the_next() {
+    let host = Host::new();
+    let directory = TempDir::new().unwrap();
+    let target = directory.path().join("etcd");
+    fs::create_dir(directory.path().join("etcd.restore-1")).unwrap();
+    let names = || {
+        let entries = fs::read_dir(directory.path()).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let file = golden_path("3.5.30");
+    let arguments = [
+        "restore",
+        "--file",
+        file.to_str().unwrap(),
+        "--data-dir",
+        target.to_str().unwrap(),
+    ];
+    // the log is longer than this process may make a file, which ends it at once
+    let limited = host.command(&arguments);
+    let words = std::iter::once(limited.get_program()).chain(limited.get_args());
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "ulimit -f 20000; exec \"$@\"", "sh"])
+        .args(words);
+    let killed = run(&mut shell);
+    assert_eq!(killed.code, None, "{killed}");
+    let left = names();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(left[0].starts_with("etcd.hypercloud-etcd-"), "{left:?}");
+    assert!(
+        directory
+            .path()
+            .join(&left[0])
+            .join("member/snap/db")
+            .exists()
+    );
+    host.run(&arguments).expect_success();
+    assert_eq!(names(), ["etcd", "etcd.restore-1"]);
 }
 
 /// The options of a runbook that was written for etcdutl, without the ones that have defaults.

@@ -219,6 +219,10 @@ const UNFIT: &[(&str, &str)] = &[
         "--name a --initial-cluster TRIO --initial-cluster-token t --bump-revision auto",
         "--bump-revision 1000000000 --mark-compacted",
     ),
+    (
+        "--name a --initial-cluster TRIO --bump-revision 5 --mark-compacted",
+        "--initial-cluster-token etcd-",
+    ),
     ("--bump-revision 5", "--mark-compacted"),
     ("--mark-compacted", "--bump-revision"),
     ("--bump-revision 0 --mark-compacted", "--bump-revision"),
@@ -332,6 +336,17 @@ fn the_directory_of_an_etcd_that_runs_is_refused() {
     };
     let mut etcd = source.restored(Version::V3_5, &[]);
     let data_dir = path(etcd.data_dir()).to_owned();
+    let inside = format!("{data_dir}/member/snap/new");
+    let output = refused(
+        source
+            .host
+            .run(&["restore", "latest", "--data-dir", &inside]),
+        73,
+    );
+    assert!(
+        output.stderr.contains("in the data directory of an etcd"),
+        "{output}"
+    );
     let arguments = ["restore", "latest", "--data-dir", &data_dir];
     let output = refused(source.host.run(&arguments), 75);
     assert!(output.stderr.contains("etcd"), "{output}");

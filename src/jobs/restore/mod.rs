@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use super::manifests;
 use crate::catalog::Manifest;
 use crate::config::Config;
-use crate::datadir::{self, Membership, Place, Recipe};
+use crate::datadir::{self, Membership, Recipe, Site};
 use crate::error::{Error, Refusal};
 use crate::snapshot::{Damage, Facts, Trailer, Unproven, Verified};
 use crate::store::Directory;
@@ -102,7 +102,8 @@ pub struct Chosen {
 /// [`Error`]; then there is no directory that was not there before.
 pub fn restore(config: Option<&Config>, request: &Request, run: &Run<'_>) -> Result<Report, Error> {
     let (membership, member) = request.seat.take(run.now)?;
-    let place = Place::look(&request.data_dir)?;
+    let site = Site::look(&request.data_dir, request.wal_dir.as_deref())?;
+    site.require_apart()?;
     let etcd = request.version_to_start()?;
     let chosen = Chosen::find(config, &request.pick, run)?;
     let bump = bump_for(request, &chosen, &membership, run.now)?;
@@ -117,7 +118,7 @@ pub fn restore(config: Option<&Config>, request: &Request, run: &Run<'_>) -> Res
         ownership: None,
     };
     recipe.check(chosen.verified.facts())?;
-    require_space(&recipe, chosen.verified.facts(), &place)?;
+    require_space(&recipe, chosen.verified.facts(), &site)?;
     let built = datadir::build(
         &chosen.verified,
         &recipe,
@@ -155,8 +156,8 @@ fn bump_for(
 }
 
 /// Refuses what would not fit, before a byte is written.
-fn require_space(recipe: &Recipe, facts: &Facts, place: &Place) -> Result<(), Error> {
-    let parent = place.path().parent().unwrap_or(place.path());
+fn require_space(recipe: &Recipe, facts: &Facts, site: &Site) -> Result<(), Error> {
+    let parent = site.data_dir().parent().unwrap_or(site.data_dir());
     let needed = recipe.space(facts);
     match Directory::open(parent).and_then(|directory| directory.space()) {
         Ok(space) if space.free < needed => Err(Refusal::Space {
