@@ -476,3 +476,35 @@ fn nothing_is_put_into_the_data_directory_of_an_etcd() {
     let site = Site::look(&beside, Some(&work.path().join("logs"))).unwrap();
     site.require_apart().unwrap();
 }
+
+/// What a crash leaves in a data directory: etcd starts from it, and so does a restore.
+#[test]
+fn a_copied_database_needs_one_of_its_two_metas_and_a_snapshot_both() {
+    let buckets = least();
+    let whole = Specimen::ETCD.build(&buckets);
+    let no_scratch = || Err(io::Error::other("no scratch file expected"));
+    let prove =
+        |bytes: &[u8], trailer| Verified::prove(specimen::file(bytes), trailer, &no_scratch);
+    assert_eq!(verified(&whole).harm(), None);
+    for (meta, at) in [(0, 0), (0, 16), (0, 40), (1, 24), (1, 72)] {
+        let mut harmed = whole.clone();
+        harmed[meta * 4096 + at] ^= 1;
+        let source = verified(&harmed);
+        let harm = source.harm().unwrap();
+        let named = format!("meta page {meta} is damaged");
+        assert!(harm.starts_with(&named), "{harm}");
+        assert_eq!(source.facts(), verified(&whole).facts());
+        // what is made of it is whole
+        restores(&harmed, &buckets, &recipe());
+
+        let digest = crate::sha256::Sha256::of(&harmed);
+        let snapshot = [harmed.as_slice(), digest.as_bytes()].concat();
+        for trailer in [Trailer::Required, Trailer::Waived] {
+            let refused = prove(&snapshot, trailer).unwrap_err().to_string();
+            assert!(refused.contains(&named), "{refused}");
+        }
+        let mut both = harmed;
+        both[(1 - meta) * 4096 + 40] ^= 1;
+        assert!(prove(&both, Trailer::Waived).is_err());
+    }
+}
