@@ -1,5 +1,6 @@
 //! One error over all modules: what happened, why, what to do, and with which code to exit.
 
+mod data_dir;
 mod exit_code;
 mod in_place;
 mod refusal;
@@ -38,6 +39,14 @@ pub enum Error {
     /// A data directory was not made.
     #[error(transparent)]
     DataDir(#[from] datadir::Error),
+    /// The building of a data directory ended early.
+    #[error("{} was not made, and nothing was changed", path.display())]
+    NotBuilt {
+        /// The data directory.
+        path: PathBuf,
+        /// Why.
+        source: datadir::Error,
+    },
     /// A member did not give a snapshot.
     #[error("no snapshot could be taken")]
     Etcd(#[from] etcd::Error),
@@ -207,7 +216,7 @@ impl Error {
             Error::Host(error) => return error.hint().map(str::to_owned),
             Error::Recovery(error) => return error.hint(),
             Error::Step { way, source, .. } => return Some(in_place::step_hint(*way, source)),
-            Error::DataDir(error) => return error.hint(),
+            Error::DataDir(error) | Error::NotBuilt { source: error, .. } => return error.hint(),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
                 return store_hint(error);
             }
@@ -269,7 +278,7 @@ impl Error {
             Error::CronJob(error) => cronjob_code(error),
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
-            Error::DataDir(error) => datadir_code(error),
+            Error::DataDir(error) | Error::NotBuilt { source: error, .. } => data_dir::code(error),
             Error::Catalog(catalog::Error::NotFound { .. }) | Error::Usage(_) => ExitCode::Usage,
             Error::Catalog(catalog::Error::Unreadable { .. }) => ExitCode::Io,
             Error::Catalog(catalog::Error::Write { source, .. }) | Error::Spool { source, .. } => {
@@ -357,30 +366,6 @@ fn store_code(error: &store::Error) -> ExitCode {
         (_, Some(Errno::ACCESS | Errno::PERM)) => ExitCode::Permission,
         (store::Error::Read { .. }, _) | (_, Some(Errno::IO)) => ExitCode::Io,
         (store::Error::Open { .. } | store::Error::Write { .. }, _) => ExitCode::CannotCreate,
-    }
-}
-
-fn datadir_code(error: &datadir::Error) -> ExitCode {
-    use datadir::Error as E;
-    match error {
-        E::PeerUrl { .. }
-        | E::Membership { .. }
-        | E::NotAMember { .. }
-        | E::Bump { .. }
-        | E::LogPlace { .. } => ExitCode::Usage,
-        E::NotEtcd(_) | E::Newer { .. } | E::Oversized(_) | E::Nested(_) | E::Source(_) => {
-            ExitCode::Verification
-        }
-        E::NotEmpty { .. } | E::MountPoint { .. } | E::InData { .. } | E::UnfinishedLog { .. } => {
-            ExitCode::CannotCreate
-        }
-        E::InUse { .. } => ExitCode::Locked,
-        E::Written(_) | E::Differs(_) => ExitCode::Io,
-        E::Json(_) => ExitCode::Bug,
-        E::Io { source, .. } => match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ExitCode::CannotCreate,
-            _ => io_code(source, ExitCode::Io),
-        },
     }
 }
 

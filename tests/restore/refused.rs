@@ -232,6 +232,45 @@ const UNFIT: &[(&str, &str)] = &[
     ),
 ];
 
+/// A bump of its own sets a member apart from the others for ever: on a Kubernetes host, too, where `auto` is the default.
+#[test]
+fn one_member_of_several_is_never_moved_alone() {
+    let place = Place::new();
+    let kubernetes = place.host.directory().join("kubernetes");
+    fs::create_dir_all(kubernetes.join("manifests")).unwrap();
+    let file = golden_path("3.5.30");
+    let member = [
+        "--file",
+        path(&file),
+        "--kubernetes-dir",
+        path(&kubernetes),
+        "--name",
+        "a",
+        "--initial-cluster",
+        TRIO,
+    ];
+    let token = ["--initial-cluster-token", "t"];
+    let bump = ["--bump-revision", "5", "--mark-compacted"];
+    for (more, word) in [
+        (&[][..], "same token and bump"),
+        (&token, "same bump"),
+        (&bump, "same token"),
+    ] {
+        place.refuses(&[&member, more].concat(), 64, &[word]);
+    }
+    let report = place.run(&[&member[..], &token, &bump, &["--json"]].concat());
+    let report = report.expect_success().json();
+    assert_eq!(report["bump"]["by"], 5, "{report:#}");
+    for other in [0, 1] {
+        let command = report["next"][other]["command"].as_str().unwrap();
+        let told = "--bump-revision 5 --mark-compacted";
+        assert!(
+            command.contains(told) && command.contains("token t "),
+            "{command}"
+        );
+    }
+}
+
 #[test]
 fn what_the_members_are_told_must_fit_together() {
     let place = Place::new();

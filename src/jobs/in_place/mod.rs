@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::restore::{self, Ahead, Changes, Chosen, Pick};
+use super::restore::{self, Ahead, Changes, Chosen, Earlier, Pick};
 use crate::config::Config;
 use crate::datadir::Layout;
 use crate::error::Error;
@@ -81,7 +81,7 @@ pub fn plan(config: &Config, request: &Request, run: &Run<'_>) -> Result<Plan, E
         host.require_its_ca(&chosen)?;
     }
     let ahead = request.ahead.unwrap_or(Ahead::Auto);
-    let bump = chosen.bump(ahead, now)?;
+    let bump = chosen.bump(ahead, &Earlier::of(&request.kubernetes_dir).seen, now)?;
     let id = now.strftime("%Y%m%dT%H%M%SZ").to_string();
     let wish = Wish {
         initial_cluster: request.initial_cluster.clone(),
