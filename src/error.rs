@@ -44,6 +44,14 @@ pub enum Error {
     /// A data directory was not made.
     #[error(transparent)]
     DataDir(#[from] datadir::Error),
+    /// The building of a data directory ended early.
+    #[error("{} was not made, and nothing was changed", path.display())]
+    NotBuilt {
+        /// The data directory.
+        path: PathBuf,
+        /// Why.
+        source: datadir::Error,
+    },
     /// A member did not give a snapshot.
     #[error("no snapshot could be taken")]
     Etcd(#[from] etcd::Error),
@@ -241,7 +249,7 @@ impl Error {
             } => Some(in_place::step_hint(*way, flags, source)),
             Error::NothingChanged { source } => source.hint(),
             Error::Meanwhile { restore, .. } => Some(restore.clone()),
-            Error::DataDir(error) => error.hint(),
+            Error::DataDir(error) | Error::NotBuilt { source: error, .. } => error.hint(),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => {
                 in_store::hint(error)
             }
@@ -305,7 +313,7 @@ impl Error {
             Error::CronJob(error) => cronjob_code(error),
             Error::Etcd(error) => etcd_code(error),
             Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => store_code(error),
-            Error::DataDir(error) => datadir_code(error),
+            Error::DataDir(error) | Error::NotBuilt { source: error, .. } => datadir_code(error),
             Error::Catalog(catalog::Error::NotFound { .. }) | Error::Usage(_) => ExitCode::Usage,
             Error::Catalog(catalog::Error::Unreadable { .. }) => ExitCode::Io,
             Error::Catalog(catalog::Error::Write { source, .. }) | Error::Spool { source, .. } => {

@@ -301,15 +301,104 @@ fn a_directory_follows_the_one_before_it() {
         ..recipe(ONE)
     };
     follows(&build(&source, &named, &work.path().join("after")).data_dir);
-    // an empty directory gives way, also at the end of a link, and so does what a crash has left
+    // an empty directory gives way, also at the end of a link
     let link = work.path().join("link");
     symlink(&before, &link).unwrap();
-    let leftover = work.path().join("before.restore-1");
-    fs::create_dir_all(leftover.join("member")).unwrap();
     let built = build(&source, &recipe(ONE), &link);
     assert_eq!(built.data_dir, before.canonicalize().unwrap());
     follows(&before);
-    assert!(link.is_symlink() && !leftover.exists());
+    assert!(link.is_symlink());
+}
+
+/// The names that a build gives its own directories; nobody else's data goes by them.
+#[test]
+fn data_beside_the_target_is_never_removed_whatever_its_name() {
+    let work = TempDir::new().unwrap();
+    let source = verified(&golden()[2]);
+    let pki = Pki::new();
+    let running = build(
+        &source,
+        &recipe(ONE),
+        &work.path().join("etcd.restore-20261122"),
+    );
+    let options = Options {
+        data_dir: Some(running.data_dir),
+        ..Options::default()
+    };
+    let mut etcd = Etcd::start_with(Version::V3_5, &pki, &options);
+    let id = std::process::id();
+    let at = |name: String| work.path().join(name);
+    let data = at(format!("etcd.hypercloud-etcd-{id}"));
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("somebody's"), "data").unwrap();
+    symlink(&data, at("etcd.hypercloud-etcd-1".into())).unwrap();
+    fs::write(at("etcd.hypercloud-etcd-2".into()), "a file").unwrap();
+    fs::create_dir(at("etcd.hypercloud-etcd-3".into())).unwrap();
+
+    build(&source, &recipe(ONE), &work.path().join("etcd"));
+    assert_eq!(fs::read_dir(work.path()).unwrap().count(), 6);
+    assert!(data.join("somebody's").exists());
+    assert_eq!(
+        etcd.put("after", b"x"),
+        i64::try_from(running.revision).unwrap() + 1
+    );
+    etcd.stop();
+    etcd.restart();
+    assert_eq!(etcd.entries(0).len() as u64, source.facts().total_key + 1);
+}
+
+#[test]
+fn a_log_may_lie_in_the_data_directory_at_any_depth() {
+    let source = verified(&golden()[2]);
+    let pki = Pki::new();
+    for inside in [
+        "wal",
+        "member/wal",
+        "member/logs/of/etcd",
+        "../data/logs/wal",
+    ] {
+        let work = TempDir::new().unwrap();
+        let data = work.path().join("data");
+        let wal = data.join(inside);
+        let apart = Recipe {
+            wal_dir: Some(wal.clone()),
+            ..recipe(ONE)
+        };
+        build(&source, &apart, &data);
+        assert!(wal.join("0000000000000000-0000000000000000.wal").exists());
+        assert_eq!(fs::read_dir(work.path()).unwrap().count(), 1);
+        if inside == "wal" {
+            let options = Options {
+                data_dir: Some(data),
+                arguments: vec![format!("--wal-dir={}", wal.display())],
+                ..Options::default()
+            };
+            let etcd = Etcd::start_with(Version::V3_5, &pki, &options);
+            assert_eq!(etcd.entries(0).len() as u64, source.facts().total_key);
+        }
+    }
+}
+
+#[test]
+fn a_log_goes_nowhere_that_the_data_needs() {
+    let work = TempDir::new().unwrap();
+    let data = work.path().join("data");
+    let logs = |wal_dir: PathBuf| Recipe {
+        wal_dir: Some(wal_dir),
+        ..recipe(ONE)
+    };
+    for wal in [
+        data.clone(),
+        data.join("member"),
+        data.join("member/snap"),
+        data.join("member/snap/wal"),
+        work.path().into(),
+        work.path().join("none/../data"),
+    ] {
+        let error = refusal(&logs(wal.clone()), &data, &[]);
+        assert!(matches!(error, Error::LogPlace { .. }), "{wal:?}: {error}");
+        assert!(error.hint().unwrap().contains("--wal-dir"), "{error}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod source;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 
 use etcd_client::{AlarmAction, AlarmType, WatchOptions};
@@ -14,8 +15,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::backup::{assert_proven, text};
-use crate::support::command::Host;
+use crate::support::command::{Host, run};
 use crate::support::etcd::{Etcd, Options, Version, versions};
+use crate::support::kept::golden_path;
 use source::{Source, State, log_in, quick};
 
 /// A member answers what the source held, and goes on: writes, restarts, defragments, writes.
@@ -262,14 +264,47 @@ fn a_bump_is_reckoned_from_the_history_of_the_backups() {
         let report = host.run(&[&["restore"], from, &options].concat());
         let report = report.expect_success().json();
         assert_eq!(report["backup"], backups[0]["id"], "{report:#}");
-        assert_eq!(report["bump"]["by"], 1_000_000_000, "{report:#}");
+        // the floor on top of what was seen, rounded up
+        assert_eq!(report["bump"]["by"], 1_001_000_000, "{report:#}");
         let revision = backups[0]["revision"].as_u64().unwrap();
-        assert_eq!(report["revision"], revision + 1_000_000_000, "{report:#}");
+        assert_eq!(report["revision"], revision + 1_001_000_000, "{report:#}");
         let reason = text(&report["bump"], "reason");
-        for said in ["2 that later backups show", "10 times the fastest rise"] {
+        for said in [": 2 to revision", "10 times the fastest rise"] {
             assert!(reason.contains(said), "{reason}");
         }
     }
+}
+
+/// A restore begins a new cluster; whoever watched it has seen its revisions all the same.
+#[test]
+fn a_second_restore_of_one_backup_goes_beyond_the_first() {
+    let Some(version) = versions().pop() else {
+        return;
+    };
+    let host = Host::new();
+    let etcd = Etcd::start_with(version, &host.pki, &quick());
+    etcd.put("/registry/pods/default/a", b"1");
+    host.configure(&[etcd.endpoint()]);
+    let id = text(&host.backup(), "id").to_owned();
+    let restore = |name: &str| {
+        let target = host.directory().join(name);
+        let options = ["--json", "--bump-revision", "auto", "--allow-other-cluster"];
+        let place = ["restore", &id, "--data-dir", target.to_str().unwrap()];
+        let report = host.run(&[&place[..], &options].concat());
+        (target, report.expect_success().json())
+    };
+    let (target, first) = restore("first");
+    let options = Options {
+        data_dir: Some(target),
+        ..quick()
+    };
+    let came_back = Etcd::start_with(version, &host.pki, &options);
+    let seen = came_back.put("/registry/pods/default/b", b"1");
+    host.configure(&[came_back.endpoint()]);
+    host.backup();
+    let (_, second) = restore("second");
+    let revision = second["revision"].as_i64().unwrap();
+    assert!(revision >= seen + 1_000_000_000, "{first:#} {second:#}");
 }
 
 /// What was restored is a cluster like any other: its backups are proven, also where its revision was moved, and are
@@ -369,6 +404,54 @@ fn an_alarm_of_the_old_cluster_is_left_behind_on_demand() {
     }
 }
 
+/// A build that is killed leaves nothing under its name; the next one removes what it left, and nothing else.
+#[test]
+fn what_a_killed_build_has_left_is_removed_by_the_next() {
+    let host = Host::new();
+    let directory = TempDir::new().unwrap();
+    let target = directory.path().join("etcd");
+    fs::create_dir(directory.path().join("etcd.restore-1")).unwrap();
+    let names = || {
+        let entries = fs::read_dir(directory.path()).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let file = golden_path("3.5.30");
+    let arguments = [
+        "restore",
+        "--file",
+        file.to_str().unwrap(),
+        "--data-dir",
+        target.to_str().unwrap(),
+    ];
+    // the log is longer than the process may make a file, which ends it at once, or is an error
+    let limited = |script: &str| {
+        let command = host.command(&arguments);
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", script, "sh"])
+            .arg(command.get_program())
+            .args(command.get_args());
+        run(&mut shell)
+    };
+    let killed = limited("ulimit -f 20000; exec \"$@\"");
+    assert_eq!(killed.code, None, "{killed}");
+    let left = names();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(left[0].starts_with("etcd.hypercloud-etcd-"), "{left:?}");
+    let database = directory.path().join(&left[0]).join("member/snap/db");
+    assert!(database.exists());
+    let failed = limited("trap '' XFSZ; ulimit -f 20000; exec \"$@\"").expect_code(74);
+    let said = "was not made, and nothing was changed";
+    assert!(failed.stderr.contains(said), "{failed}");
+    assert_eq!(names(), ["etcd.restore-1"]);
+    host.run(&arguments).expect_success();
+    assert_eq!(names(), ["etcd", "etcd.restore-1"]);
+}
+
 /// The options of a runbook that was written for etcdutl, without the ones that have defaults.
 #[test]
 fn the_defaults_are_those_of_etcdutl_but_for_the_token() {
@@ -403,6 +486,77 @@ fn the_defaults_are_those_of_etcdutl_but_for_the_token() {
     let listed = etcd.etcdctl(&["member", "list"]);
     let listed = listed.expect_success().stdout;
     assert!(listed.starts_with(text(&first, "memberId")), "{listed}");
+}
+
+/// A kubeadm host with this flag and that in the manifest of its etcd.
+fn kubeadm_host(directory: &Path, flags: &[String]) -> PathBuf {
+    let kubernetes = directory.join("kubernetes");
+    fs::create_dir_all(kubernetes.join("manifests")).unwrap();
+    let flags: Vec<String> = flags.iter().map(|flag| format!("    - {flag}\n")).collect();
+    let manifest = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: etcd\nspec:\n  containers:\n  - name: etcd\n    \
+         image: registry.k8s.io/etcd:3.5.21-0\n    command:\n    - etcd\n    - --data-dir=/var/lib/etcd\n{}    \
+         volumeMounts:\n    - mountPath: /var/lib/etcd\n      name: data\n  volumes:\n  - hostPath:\n      \
+         path: /var/lib/etcd\n    name: data\n",
+        flags.concat()
+    );
+    fs::write(kubernetes.join("manifests/etcd.yaml"), manifest).unwrap();
+    kubernetes
+}
+
+/// Where nobody says which member it is, the manifest and the snapshot do, if they agree.
+#[test]
+fn a_kubeadm_host_restores_its_own_member_unless_told_otherwise() {
+    let host = Host::new();
+    let file = golden_path("3.5.30");
+    let shown = host.run(&["show", "--json", "--file", file.to_str().unwrap()]);
+    let members = shown.expect_success().json()["members"].clone();
+    let name = text(&members[0], "name");
+    let url = members[0]["peerUrls"][0].as_str().unwrap();
+    let restore = |flags: &[String], more: &[&str]| {
+        let directory = TempDir::new().unwrap();
+        let kubernetes = kubeadm_host(directory.path(), flags);
+        let target = directory.path().join("etcd");
+        let paths = [&file, &target, &kubernetes].map(|path| path.to_str().unwrap());
+        let options = ["--file", "--data-dir", "--kubernetes-dir"];
+        let mut arguments = vec!["restore", "--json"];
+        for (option, path) in options.iter().zip(paths) {
+            arguments.extend([*option, path]);
+        }
+        arguments.extend(more);
+        host.run(&arguments).expect_success().json()
+    };
+    let flag = |name: &str, url: &str| {
+        [
+            format!("--name={name}"),
+            format!("--initial-advertise-peer-urls={url}"),
+        ]
+    };
+    let report = restore(&flag(name, url), &[]);
+    assert_eq!(report["name"], name);
+    assert_eq!(report["initialCluster"], format!("{name}={url}"));
+    let from = text(&report, "memberFrom");
+    assert!(from.ends_with("manifests/etcd.yaml"), "{report:#}");
+    let next = report["next"].to_string();
+    for said in ["chown -R --reference=/var/lib/etcd", "--in-place"] {
+        assert!(next.contains(said), "{report:#}");
+    }
+    assert!(!next.contains("etcd:etcd"), "{report:#}");
+    assert_eq!(report["takenIsFileDate"], true);
+
+    for (flags, why) in [
+        (flag("somebody", url), "the snapshot has no member somebody"),
+        (flag(name, "https://192.0.2.1:2380"), "192.0.2.1:2380 there"),
+    ] {
+        let report = restore(&flags, &[]);
+        assert_eq!(report["initialCluster"], "default=http://localhost:2380");
+        let warnings = report["warnings"].to_string();
+        assert!(warnings.contains(why), "{report:#}");
+        assert!(warnings.contains("--name and"), "{report:#}");
+    }
+    let report = restore(&flag(name, url), &["--name", "m9"]);
+    assert_eq!(report["initialCluster"], "m9=http://localhost:2380");
+    assert!(report["memberFrom"].is_null(), "{report:#}");
 }
 
 #[test]

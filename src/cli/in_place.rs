@@ -80,11 +80,7 @@ impl Flags {
                 block_on(in_place::rollback(&config, &self.kubernetes_dir, &run))?
             }
             Some(request) => {
-                let mut plan = in_place::plan(&config, request, &run)?;
-                block_on(async {
-                    in_place::look(&config, &mut plan).await;
-                    Ok(())
-                })?;
+                let plan = block_on(in_place::plan(&config, request, &run))?;
                 output.end_progress();
                 if self.plan {
                     return tell(output, &plan, json);

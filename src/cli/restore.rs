@@ -78,9 +78,10 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Args)]
 struct Member {
-    /// This member's name
-    #[arg(long, default_value = "default", conflicts_with = "action")]
-    name: String,
+    /// This member's name (default: that of etcd.yaml, with its URLs, where nothing is said of the
+    /// member and the snapshot has it; else "default")
+    #[arg(long, conflicts_with = "action")]
+    name: Option<String>,
     /// All members of the new cluster, as NAME=URL,NAME=URL (default: this one alone)
     #[arg(long, value_name = "MEMBERS")]
     initial_cluster: Option<String>,
@@ -289,9 +290,12 @@ fn lines(report: &Report) -> String {
             "{}, {} keys{}",
             text::size(report.total_size),
             report.total_key,
-            report
-                .taken
-                .map_or_else(String::new, |taken| format!(", taken {taken:.0}"))
+            match report.taken {
+                Some(taken) if report.taken_is_file_date =>
+                    format!("; when it was taken is not known, the file's date is {taken:.0}"),
+                Some(taken) => format!(", taken {taken:.0}"),
+                None => String::new(),
+            }
         ),
     );
     match &report.bump {
@@ -307,8 +311,16 @@ fn lines(report: &Report) -> String {
     line(
         "member",
         &format!(
-            "{} ({}) of cluster {}",
-            report.name, report.member_id, report.cluster_id
+            "{} ({}) of cluster {}{}",
+            report.name,
+            report.member_id,
+            report.cluster_id,
+            report
+                .member_from
+                .as_ref()
+                .map_or_else(String::new, |from| {
+                    format!(", as in {} and in the snapshot", from.display())
+                })
         ),
     );
     line("cluster", &report.initial_cluster);

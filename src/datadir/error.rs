@@ -73,6 +73,32 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// The place is inside the data directory of an etcd.
+    #[error("{} is in the data directory of an etcd, {}", path.display(), data_dir.display())]
+    InData {
+        /// The place.
+        path: PathBuf,
+        /// That data directory.
+        data_dir: PathBuf,
+    },
+    /// The log cannot be where it was asked for.
+    #[error("the log cannot go to {}, which {why}", path.display())]
+    LogPlace {
+        /// Where it was asked for.
+        path: PathBuf,
+        /// The data directory that it belongs to.
+        data_dir: PathBuf,
+        /// What is there.
+        why: &'static str,
+    },
+    /// A log was put in its place, and the crash came before its data directory was.
+    #[error("{} has the log of a restore to {} that was interrupted", path.display(), data_dir.display())]
+    UnfinishedLog {
+        /// Where the log is.
+        path: PathBuf,
+        /// The data directory that it was for.
+        data_dir: PathBuf,
+    },
     /// A running etcd has the database open.
     #[error("a running etcd has the database in {} open", path.display())]
     InUse {
@@ -158,6 +184,18 @@ impl Error {
             Error::MountPoint { path } => {
                 let path = path.display();
                 format!("Restore to a directory in it, and start etcd with --data-dir={path}/data")
+            }
+            Error::InData { data_dir, .. } => {
+                let data_dir = data_dir.display();
+                format!("Name a directory beside it, such as {data_dir}.restored")
+            }
+            Error::LogPlace { data_dir, .. } => {
+                let data_dir = data_dir.display();
+                format!("Leave --wal-dir out, which puts the log into {data_dir}/member/wal, or name a directory for it alone.")
+            }
+            Error::UnfinishedLog { path, data_dir } => {
+                let (path, data_dir) = (path.display(), data_dir.display());
+                format!("Where there is no {data_dir}, no etcd has used it; then remove it: rm -r {path}")
             }
             Error::InUse { .. } => {
                 "Stop that member first; on a kubeadm host move its manifest out of /etc/kubernetes/manifests.".into()

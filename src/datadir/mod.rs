@@ -3,7 +3,7 @@
 //!
 //! The directory is made beside its place and swapped in by one rename, when every file is durable
 //! and the new database has been proven in turn: whatever fails, nothing is left. What was written
-//! by an unfinished attempt that a crash ended is removed by the next one.
+//! by an unfinished attempt that a crash ended is removed by the next one, which knows it by a marker.
 //!
 //! No network and no clock: what the caller wants is in the [`Recipe`].
 
@@ -12,7 +12,9 @@ mod contents;
 mod database;
 mod error;
 mod membership;
+mod place;
 mod raft_snapshot;
+mod site;
 mod staging;
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,8 @@ mod wire;
 
 pub use error::{Error, Version};
 pub use membership::{Id, Member, Membership, PeerUrl};
-pub use staging::{Ownership, Place, in_use};
+pub use place::{Ownership, in_use};
+pub use site::Site;
 
 use std::fs::File;
 use std::io;
@@ -33,7 +36,9 @@ use serde::Serialize;
 use crate::snapshot::{Facts, Verified, status_hash};
 use contents::Contents;
 use database::Failure;
-use staging::{Staging, failed};
+use place::failed;
+use site::Log;
+use staging::Staging;
 
 /// Where a data directory has its database.
 const DATABASE: &str = "member/snap/db";
@@ -149,30 +154,29 @@ pub fn build(
 ) -> Result<Built, Error> {
     let member = recipe.membership.member(&recipe.name)?;
     let contents = Contents::plan(source, recipe)?;
-    let place = Place::look(target)?;
-    let wal_place = recipe.wal_dir.as_deref().map(Place::look).transpose()?;
+    let site = Site::look(target, recipe.wal_dir.as_deref())?;
 
-    let data_dir = place.path().to_owned();
-    let mut data = Staging::beside(place, recipe.ownership.as_ref())?;
-    let mut wal = wal_place
-        .map(|place| Staging::beside(place, recipe.ownership.as_ref()))
-        .transpose()?;
+    let data_dir = site.data.path.clone();
+    let begin = |place| Staging::beside(place, recipe.ownership.as_ref(), &data_dir);
+    let mut data = begin(site.data)?;
+    let mut apart = match &site.log {
+        Log::Apart(place) => Some(begin(place.clone())?),
+        Log::Inside(_) => None,
+    };
     data.directory("member")?;
     data.directory("member/snap")?;
     let file = data.file(DATABASE)?;
     let path = data.path().join(DATABASE);
     let database = write(source, &contents, recipe.layout, (&file, &path), progress)?;
-    write_log(recipe, member.id, &data, wal.as_ref())?;
-    for directory in ["member/snap", "member", ""] {
-        data.sync(directory)?;
+    let log = wal::log(&recipe.membership, member.id).map_err(Error::Json)?;
+    if let Log::Inside(directory) = &site.log {
+        write_inside(&data, directory, &log)?;
     }
-    if let Some(wal) = &mut wal {
-        wal.place()?;
+    if let Some(apart) = &apart {
+        apart.write(wal::NAME, &log, wal::SEGMENT)?;
     }
-    if let Err(error) = data.place() {
-        wal.iter_mut().for_each(Staging::withdraw);
-        return Err(error);
-    }
+    write_snapshot(&recipe.membership, &data)?;
+    put_in_place(&mut data, apart.as_mut())?;
     Ok(Built {
         data_dir,
         member_id: member.id,
@@ -235,24 +239,38 @@ fn write(
     })
 }
 
-/// Writes the log and the raft snapshot.
-fn write_log(
-    recipe: &Recipe,
-    member: Id,
-    data: &Staging,
-    wal: Option<&Staging>,
-) -> Result<(), Error> {
-    let membership = &recipe.membership;
-    let log = wal::log(membership, member).map_err(Error::Json)?;
-    if let Some(wal) = wal {
-        wal.write(wal::NAME, &log, wal::SEGMENT)?;
-        wal.sync("")?;
-    } else {
-        data.directory("member/wal")?;
-        data.write(&format!("member/wal/{}", wal::NAME), &log, wal::SEGMENT)?;
-        data.sync("member/wal")?;
+/// Writes the log to a directory in the data directory, which is made with all that are above it.
+fn write_inside(data: &Staging, directory: &Path, log: &[u8]) -> Result<(), Error> {
+    let is_to_be_made = |path: &&Path| !path.as_os_str().is_empty() && *path != Path::new("member");
+    let made: Vec<&Path> = directory.ancestors().filter(is_to_be_made).collect();
+    for path in made.iter().rev() {
+        data.directory(path)?;
     }
+    data.write(directory.join(wal::NAME), log, wal::SEGMENT)?;
+    made.into_iter().try_for_each(|path| data.sync(path))
+}
+
+fn write_snapshot(membership: &Membership, data: &Staging) -> Result<(), Error> {
     let snapshot = raft_snapshot::file(membership).map_err(Error::Json)?;
     let name = format!("member/snap/{}", raft_snapshot::name(membership));
-    data.write(&name, &snapshot, snapshot.len() as u64)
+    data.write(name, &snapshot, snapshot.len() as u64)?;
+    data.sync("member/snap")?;
+    data.sync("member")
+}
+
+/// Swaps in a whole data directory, after a log that lies apart: etcd takes data without its log for
+/// none at all. Until both are there the log keeps its marker, by which the next attempt knows it.
+fn put_in_place(data: &mut Staging, mut log: Option<&mut Staging>) -> Result<(), Error> {
+    if let Some(log) = &mut log {
+        log.place()?;
+    }
+    if let Err(error) = data.unmark().and_then(|()| data.place()) {
+        log.into_iter().for_each(Staging::withdraw);
+        return Err(error);
+    }
+    if let Some(log) = log {
+        // it is in use from now on, and etcd passes a marker by
+        let _ = log.unmark();
+    }
+    Ok(())
 }

@@ -1,150 +1,28 @@
 //! A directory in the making, beside the place that it is for: made durable there, then swapped in
 //! by one rename, or gone.
+//!
+//! What a crash has left of one is removed by the next attempt, and nothing else is: a name proves
+//! nothing, so each has a marker in it from its first to its last moment here.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, FlockOperation, Gid, Uid, XattrFlags};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 use rustix::io::Errno;
 
-use super::{DATABASE, Error};
+use super::Error;
+use super::place::{Ownership, Place, failed, in_use, parent_of};
 
 /// What stands between the name of a directory and the number of the attempt to make it.
-const MARK: &str = ".restore-";
-const LABEL: &str = "security.selinux";
-
-/// To whom a directory belongs, and its SELinux context.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ownership {
-    user: u32,
-    group: u32,
-    label: Option<Vec<u8>>,
-}
-
-impl Ownership {
-    /// That of the directory at `path`.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where it cannot be looked at.
-    pub fn of(path: &Path) -> Result<Self, Error> {
-        let metadata = fs::metadata(path).map_err(failed(path, "looked at"))?;
-        let mut label = vec![0; 4096];
-        let label = match rustix::fs::getxattr(path, LABEL, &mut label[..]) {
-            Ok(length) => {
-                label.truncate(length);
-                Some(label)
-            }
-            // a file system or a kernel without SELinux
-            Err(Errno::NODATA | Errno::OPNOTSUPP) => None,
-            Err(errno) => return Err(failed(path, "asked for its SELinux context")(errno.into())),
-        };
-        Ok(Ownership {
-            user: metadata.uid(),
-            group: metadata.gid(),
-            label,
-        })
-    }
-
-    /// The user's id.
-    #[must_use]
-    pub fn user(&self) -> u32 {
-        self.user
-    }
-
-    fn give(&self, fd: impl AsFd) -> Result<(), Errno> {
-        let stat = rustix::fs::fstat(&fd)?;
-        if (stat.st_uid, stat.st_gid) != (self.user, self.group) {
-            let (user, group) = (Uid::from_raw(self.user), Gid::from_raw(self.group));
-            rustix::fs::fchown(&fd, Some(user), Some(group))?;
-        }
-        match &self.label {
-            Some(label) => rustix::fs::fsetxattr(&fd, LABEL, label, XattrFlags::empty()),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Where a directory is to be: nothing is there yet, or an empty directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    path: PathBuf,
-    /// That of the empty directory.
-    ownership: Option<Ownership>,
-}
-
-impl Place {
-    /// Looks at a place; a symbolic link to a directory is followed.
-    ///
-    /// # Errors
-    /// [`Error::InUse`], [`Error::MountPoint`], [`Error::NotEmpty`], or [`Error::Io`] where it cannot
-    /// be looked at.
-    pub fn look(path: &Path) -> Result<Self, Error> {
-        let unusable = |source| failed(path, "looked at")(source);
-        if path
-            .symlink_metadata()
-            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        {
-            let parent = parent_of(path)
-                .canonicalize()
-                .map_err(failed(&parent_of(path), "looked at"))?;
-            let name = path
-                .file_name()
-                .ok_or_else(|| unusable(io::ErrorKind::InvalidFilename.into()))?;
-            return Ok(Place {
-                path: parent.join(name),
-                ownership: None,
-            });
-        }
-        let path = path.canonicalize().map_err(unusable)?;
-        if in_use(&path)? {
-            return Err(Error::InUse { path });
-        }
-        let device = |path: &Path| path.metadata().map(|metadata| metadata.dev());
-        let above = device(&parent_of(&path)).map_err(unusable)?;
-        if device(&path).map_err(unusable)? != above {
-            return Err(Error::MountPoint { path });
-        }
-        if fs::read_dir(&path).map_err(unusable)?.next().is_some() {
-            return Err(Error::NotEmpty { path });
-        }
-        Ok(Place {
-            ownership: Some(Ownership::of(&path)?),
-            path,
-        })
-    }
-
-    /// The place, by its absolute path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-/// Whether a running etcd has the database of a data directory open: bbolt locks it.
-///
-/// # Errors
-/// [`Error::Io`] where there is a database that cannot be opened.
-pub fn in_use(data_dir: &Path) -> Result<bool, Error> {
-    let path = data_dir.join(DATABASE);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error)
-            if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) =>
-        {
-            return Ok(false);
-        }
-        Err(error) => return Err(failed(&path, "opened")(error)),
-    };
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-        // the lock ends with the file
-        Ok(()) => Ok(false),
-        Err(Errno::WOULDBLOCK) => Ok(true),
-        Err(errno) => Err(failed(&path, "locked")(errno.into())),
-    }
-}
+const MARK: &str = ".hypercloud-etcd-";
+/// The file that only an unfinished directory of ours has. Where it stays in a log that is in place,
+/// etcd passes it by: what ends in `.tmp` is not part of a log.
+const MARKER: &str = "hypercloud-etcd-unfinished.tmp";
+/// Names that may be taken before it is given up.
+const TRIES: u32 = 100;
 
 /// A directory in the making; dropped, it is gone.
 #[derive(Debug)]
@@ -158,25 +36,28 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Makes an empty directory beside `place`; what earlier attempts left there in a crash is
-    /// removed.
-    pub(super) fn beside(place: Place, ownership: Option<&Ownership>) -> Result<Self, Error> {
+    /// Makes an empty directory beside `place`, as a part of the data directory `whole`; what earlier
+    /// attempts left there in a crash is removed.
+    pub(super) fn beside(
+        place: Place,
+        ownership: Option<&Ownership>,
+        whole: &Path,
+    ) -> Result<Self, Error> {
         remove_leftovers(&place.path)?;
         let ownership = ownership.cloned().or_else(|| place.ownership.clone());
-        let mut path = place.path.clone().into_os_string();
-        path.push(format!("{MARK}{}", std::process::id()));
-        let path = PathBuf::from(path);
-        make_directory(&path).map_err(failed(&path, "made"))?;
+        let path = make_beside(&place.path)?;
         let opened = File::open(&path).and_then(|lock| {
             rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+            // not before the lock: who finds the marker finds the lock taken
+            mark(&path, whole)?;
             if let Some(ownership) = &ownership {
                 ownership.give(&lock)?;
             }
             Ok(lock)
         });
         let lock = opened.map_err(|error| {
-            // the attempt ends here; an empty directory is all there is of it
-            let _ = fs::remove_dir(&path);
+            // the attempt ends here; what stays is removed by the next one
+            let _ = remove(&path);
             failed(&path, "made ready")(error)
         })?;
         Ok(Staging {
@@ -188,13 +69,13 @@ impl Staging {
         })
     }
 
-    /// Where it is now.
+    /// Where it is being made.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Makes a directory in it.
-    pub(super) fn directory(&self, name: &str) -> Result<(), Error> {
+    pub(super) fn directory(&self, name: impl AsRef<Path>) -> Result<(), Error> {
         let path = self.path.join(name);
         make_directory(&path)
             .and_then(|()| self.give(&File::open(&path)?))
@@ -202,7 +83,7 @@ impl Staging {
     }
 
     /// Makes a file in it.
-    pub(super) fn file(&self, name: &str) -> Result<File, Error> {
+    pub(super) fn file(&self, name: impl AsRef<Path>) -> Result<File, Error> {
         let path = self.path.join(name);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);
@@ -212,7 +93,13 @@ impl Staging {
     }
 
     /// Makes a file of these bytes in it, durable, with zeroes up to `size` behind them.
-    pub(super) fn write(&self, name: &str, bytes: &[u8], size: u64) -> Result<(), Error> {
+    pub(super) fn write(
+        &self,
+        name: impl AsRef<Path>,
+        bytes: &[u8],
+        size: u64,
+    ) -> Result<(), Error> {
+        let name = name.as_ref();
         let mut file = self.file(name)?;
         let mut write = || {
             reserve(&file, size)?;
@@ -230,13 +117,25 @@ impl Staging {
     }
 
     /// Makes the names in a directory of it durable.
-    pub(super) fn sync(&self, name: &str) -> Result<(), Error> {
+    pub(super) fn sync(&self, name: impl AsRef<Path>) -> Result<(), Error> {
         sync_directory(&self.path.join(name))
+    }
+
+    /// Takes the marker away: it is whole.
+    pub(super) fn unmark(&self) -> Result<(), Error> {
+        let path = if self.is_placed {
+            &self.place.path
+        } else {
+            &self.path
+        };
+        fs::remove_file(path.join(MARKER)).map_err(failed(path, "finished"))?;
+        sync_directory(path)
     }
 
     /// Puts it in its place, by one rename; an empty directory there gives way.
     pub(super) fn place(&mut self) -> Result<(), Error> {
         let Place { path, .. } = &self.place;
+        self.sync("")?;
         // a directory takes the place of an empty directory or of nothing, by the rules of rename(2)
         fs::rename(&self.path, path).map_err(|error| match Errno::from_io_error(&error) {
             Some(Errno::NOTEMPTY | Errno::EXIST) => Error::NotEmpty { path: path.clone() },
@@ -263,12 +162,47 @@ impl Drop for Staging {
     fn drop(&mut self) {
         if !self.is_placed {
             // what stays is removed by the next attempt
-            let _ = fs::remove_dir_all(&self.path);
+            let _ = remove(&self.path);
         }
     }
 }
 
-/// Removes the directories of attempts for `target` whose processes have ended.
+/// Makes a directory beside `target`, under a name that nothing has.
+fn make_beside(target: &Path) -> Result<PathBuf, Error> {
+    let first = std::process::id();
+    let mut attempt = 0;
+    loop {
+        let mut path = target.as_os_str().to_owned();
+        path.push(format!("{MARK}{}", first.wrapping_add(attempt)));
+        let path = PathBuf::from(path);
+        match make_directory(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < TRIES => {
+                attempt += 1;
+            }
+            Err(error) => return Err(failed(&path, "made")(error)),
+        }
+    }
+}
+
+/// Says of a directory that it is unfinished, and which data directory it is for.
+fn mark(path: &Path, whole: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut marker = options.open(path.join(MARKER))?;
+    marker.write_all(whole.as_os_str().as_bytes())?;
+    marker.sync_all()
+}
+
+/// The data directory that the unfinished directory at `path` is a part of; `None` where it is none.
+pub(super) fn unfinished_part_of(path: &Path) -> Option<PathBuf> {
+    let marker = path.join(MARKER);
+    let is_file = marker.symlink_metadata().is_ok_and(|found| found.is_file());
+    let whole = is_file.then(|| fs::read(marker).ok()).flatten()?;
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(&whole)))
+}
+
+/// Removes what attempts for `target` have left whose processes have ended.
 fn remove_leftovers(target: &Path) -> Result<(), Error> {
     let parent = parent_of(target);
     let Some(name) = target.file_name().and_then(|name| name.to_str()) else {
@@ -283,14 +217,43 @@ fn remove_leftovers(target: &Path) -> Result<(), Error> {
             continue;
         }
         let path = entry.path();
-        let is_abandoned = File::open(&path).is_ok_and(|directory| {
-            rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok()
-        });
-        if is_abandoned {
-            fs::remove_dir_all(&path).map_err(failed(&path, "removed"))?;
+        if let Some(_lock) = abandoned(&path) {
+            remove(&path).map_err(failed(&path, "removed"))?;
         }
     }
     Ok(())
+}
+
+/// The lock on a directory that an attempt has left; `None` where it may be anything else.
+fn abandoned(path: &Path) -> Option<File> {
+    let mut options = OpenOptions::new();
+    // no link is followed to what is somebody's
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    options.read(true).custom_flags(flags.bits().cast_signed());
+    let directory = options.open(path).ok()?;
+    unfinished_part_of(path)?;
+    rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive).ok()?;
+    // where it cannot be told, it is left alone
+    (!in_use(path).unwrap_or(true)).then_some(directory)
+}
+
+/// Removes a directory of ours, the marker last: what is interrupted can be told by it.
+fn remove(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_name() == MARKER {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    match fs::remove_file(path.join(MARKER)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => fs::remove_dir(path),
+    }
 }
 
 /// Takes the blocks of a file at once, as etcd does for its log; on a file system that cannot, the
@@ -312,22 +275,4 @@ fn sync_directory(path: &Path) -> Result<(), Error> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(failed(path, "made durable"))
-}
-
-/// The directory that a path's last name is in.
-fn parent_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => ".".into(),
-        Some(parent) => parent.into(),
-        None => path.into(),
-    }
-}
-
-pub(super) fn failed(path: &Path, done: &'static str) -> impl Fn(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::Io {
-        path: path.clone(),
-        done,
-        source,
-    }
 }

@@ -391,3 +391,120 @@ fn a_source_that_changes_after_its_proof_leaves_nothing() {
         }
     }
 }
+
+/// Makes of `left` what a crash leaves: the directory of an attempt, whose process and lock are gone.
+fn left_by_a_crash(left: &Path, whole: &Path) {
+    let place = place::Place::look(left).unwrap();
+    let staging = staging::Staging::beside(place, None, whole).unwrap();
+    staging.directory("member").unwrap();
+    staging.directory("member/snap").unwrap();
+    staging.file(DATABASE).unwrap();
+    fs::rename(staging.path(), left).unwrap();
+}
+
+#[test]
+fn what_a_crash_has_left_is_removed_unless_it_is_in_use() {
+    use rustix::fs::{FlockOperation, flock};
+
+    let work = TempDir::new().unwrap();
+    let target = work.path().join("etcd");
+    let source = verified(&Specimen::ETCD.build(&least()));
+    let [left, locked, in_use, unmarked] =
+        [1, 2, 3, 4].map(|number| work.path().join(format!("etcd.hypercloud-etcd-{number}")));
+    for path in [&left, &locked, &in_use] {
+        left_by_a_crash(path, &target);
+    }
+    fs::create_dir_all(unmarked.join("member/snap")).unwrap();
+    let lock = File::open(&locked).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let database = File::open(in_use.join(DATABASE)).unwrap();
+    flock(&database, FlockOperation::LockExclusive).unwrap();
+
+    let built = build(&source, &recipe(), &target, &mut |_| {}).unwrap();
+    assert!(!left.exists());
+    assert!(locked.exists() && in_use.exists() && unmarked.exists());
+    // and no marker is left in what is in place
+    assert_eq!(fs::read_dir(&built.data_dir).unwrap().count(), 1);
+    fs::remove_dir_all(&target).unwrap();
+    drop((lock, database));
+    build(&source, &recipe(), &target, &mut |_| {}).unwrap();
+    assert!(!locked.exists() && !in_use.exists() && unmarked.exists());
+}
+
+#[test]
+fn a_log_whose_data_never_came_is_known_by_the_next_attempt() {
+    let work = TempDir::new().unwrap();
+    let [target, logs] = ["etcd", "logs"].map(|name| work.path().join(name));
+    let source = verified(&Specimen::ETCD.build(&least()));
+    left_by_a_crash(&logs, &target);
+    let apart = Recipe {
+        wal_dir: Some(logs.clone()),
+        ..recipe()
+    };
+    let error = build(&source, &apart, &target, &mut |_| {}).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::UnfinishedLog { .. }), "{text}");
+    assert!(
+        text.contains(&format!("a restore to {}", target.display())),
+        "{text}"
+    );
+    assert!(error.hint().unwrap().contains("rm -r"), "{text}");
+    fs::remove_dir_all(&logs).unwrap();
+    build(&source, &apart, &target, &mut |_| {}).unwrap();
+    let files = fs::read_dir(&logs)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    assert_eq!(files.collect::<Vec<_>>(), [wal::NAME]);
+}
+
+#[test]
+fn nothing_is_put_into_the_data_directory_of_an_etcd() {
+    let work = TempDir::new().unwrap();
+    let data_dir = work.path().join("etcd");
+    let source = verified(&Specimen::ETCD.build(&least()));
+    build(&source, &recipe(), &data_dir, &mut |_| {}).unwrap();
+    let beside = work.path().join("beside");
+    for inside in ["new", "member/new", "member/snap/new"] {
+        let inside = data_dir.join(inside);
+        for (target, wal_dir) in [(&inside, None), (&beside, Some(inside.as_path()))] {
+            let site = Site::look(target, wal_dir).unwrap();
+            let error = site.require_apart().unwrap_err();
+            assert!(matches!(error, Error::InData { .. }), "{error}");
+            assert!(error.hint().unwrap().contains(".restored"), "{error}");
+        }
+    }
+    let site = Site::look(&beside, Some(&work.path().join("logs"))).unwrap();
+    site.require_apart().unwrap();
+}
+
+/// What a crash leaves in a data directory: etcd starts from it, and so does a restore.
+#[test]
+fn a_copied_database_needs_one_of_its_two_metas_and_a_snapshot_both() {
+    let buckets = least();
+    let whole = Specimen::ETCD.build(&buckets);
+    let no_scratch = || Err(io::Error::other("no scratch file expected"));
+    let prove =
+        |bytes: &[u8], trailer| Verified::prove(specimen::file(bytes), trailer, &no_scratch);
+    assert_eq!(verified(&whole).harm(), None);
+    for (meta, at) in [(0, 0), (0, 16), (0, 40), (1, 24), (1, 72)] {
+        let mut harmed = whole.clone();
+        harmed[meta * 4096 + at] ^= 1;
+        let source = verified(&harmed);
+        let harm = source.harm().unwrap();
+        let named = format!("meta page {meta} is damaged");
+        assert!(harm.starts_with(&named), "{harm}");
+        assert_eq!(source.facts(), verified(&whole).facts());
+        // what is made of it is whole
+        restores(&harmed, &buckets, &recipe());
+
+        let digest = crate::sha256::Sha256::of(&harmed);
+        let snapshot = [harmed.as_slice(), digest.as_bytes()].concat();
+        for trailer in [Trailer::Required, Trailer::Waived] {
+            let refused = prove(&snapshot, trailer).unwrap_err().to_string();
+            assert!(refused.contains(&named), "{refused}");
+        }
+        let mut both = harmed;
+        both[(1 - meta) * 4096 + 40] ^= 1;
+        assert!(prove(&both, Trailer::Waived).is_err());
+    }
+}

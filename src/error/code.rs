@@ -52,13 +52,17 @@ pub(super) fn store_code(error: &store::Error) -> ExitCode {
 pub(super) fn datadir_code(error: &datadir::Error) -> ExitCode {
     use datadir::Error as E;
     match error {
-        E::PeerUrl { .. } | E::Membership { .. } | E::NotAMember { .. } | E::Bump { .. } => {
-            ExitCode::Usage
-        }
+        E::PeerUrl { .. }
+        | E::Membership { .. }
+        | E::NotAMember { .. }
+        | E::Bump { .. }
+        | E::LogPlace { .. } => ExitCode::Usage,
         E::NotEtcd(_) | E::Newer { .. } | E::Oversized(_) | E::Nested(_) | E::Source(_) => {
             ExitCode::Verification
         }
-        E::NotEmpty { .. } | E::MountPoint { .. } => ExitCode::CannotCreate,
+        E::NotEmpty { .. } | E::MountPoint { .. } | E::InData { .. } | E::UnfinishedLog { .. } => {
+            ExitCode::CannotCreate
+        }
         E::InUse { .. } => ExitCode::Locked,
         E::Written(_) | E::Differs(_) => ExitCode::Io,
         E::Json(_) => ExitCode::Bug,

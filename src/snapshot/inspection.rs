@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 
-use super::bolt::{Damage, Database, Visitor};
+use super::bolt::{Damage, Database, Metas, Visitor};
 use super::census::{Census, Superseded};
 use super::facts::{Facts, Member, TypeCount};
 use super::kv_hash::{self, CompactedDeletion, KvHash};
@@ -25,6 +25,9 @@ pub struct Inspection {
     /// What each bucket holds.
     pub(super) sums: Sums,
     superseded: Superseded,
+    metas: Metas,
+    /// What is wrong with the meta page that was not used.
+    pub(super) harm: Option<String>,
 }
 
 impl Inspection {
@@ -38,7 +41,22 @@ impl Inspection {
         length: u64,
         scratch: &dyn Fn() -> io::Result<File>,
     ) -> Result<Self, Damage> {
-        let database = Database::open(file, database_length(length))?;
+        Self::walk_by((file, length), Metas::Both, scratch)
+    }
+
+    /// The same, where as many meta pages have to be good. Those of a snapshot with its trailer all
+    /// have to be, whatever is asked for.
+    pub(super) fn walk_by(
+        (file, length): (&File, u64),
+        metas: Metas,
+        scratch: &dyn Fn() -> io::Result<File>,
+    ) -> Result<Self, Damage> {
+        let metas = if trailer::is_present(length) {
+            Metas::Both
+        } else {
+            metas
+        };
+        let database = Database::open_by(file, database_length(length), metas)?;
         let mut survey = Survey::new(scratch);
         database.walk(&mut survey)?;
         let compacted_entries = survey.compacted_entries;
@@ -64,13 +82,18 @@ impl Inspection {
         compact_revision: u64,
         rule: CompactedDeletion,
     ) -> Result<KvHash, Damage> {
-        let database = Database::open(file, database_length(length))?;
+        let database = self.database(file, database_length(length))?;
         let hash = kv_hash::compute(&database, &self.superseded, compact_revision, rule)?;
         Ok(KvHash {
             hash,
             revision: self.facts.kv_hash.revision,
             compact_revision,
         })
+    }
+
+    /// The same database, to be read once more.
+    pub(super) fn database<'f>(&self, file: &'f File, length: u64) -> Result<Database<'f>, Damage> {
+        Database::open_by(file, length, self.metas)
     }
 }
 
@@ -240,6 +263,9 @@ impl<'s> Survey<'s> {
             facts,
             sums,
             superseded: census.superseded,
+            // what was good has to stay so
+            metas: database.harm().map_or(Metas::Both, |_| Metas::Either),
+            harm: database.harm().map(ToString::to_string),
         })
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::thread;
 
-use super::bolt::{Damage, Database};
+use super::bolt::{Damage, Database, Metas};
 use super::sums::Sums;
 use super::trailer::{Digests, Mismatch};
 use super::{Facts, Inspection, Sha256};
@@ -23,7 +23,8 @@ pub struct Verified {
 pub enum Trailer {
     /// It must be there and fit.
     Required,
-    /// It is not looked at: a database copied from a data directory has none.
+    /// It is not looked at: a database copied from a data directory has none. Such a one may have been
+    /// left by a crash, and one of its two meta pages be damaged, which bbolt lives with.
     Waived,
 }
 
@@ -50,7 +51,11 @@ impl Verified {
         trailer: Trailer,
         scratch: &dyn Fn() -> io::Result<File>,
     ) -> Result<Self, Unproven> {
-        let (digests, inspection) = examine(&file, scratch).map_err(Damage::Read)?;
+        let metas = match trailer {
+            Trailer::Required => Metas::Both,
+            Trailer::Waived => Metas::Either,
+        };
+        let (digests, inspection) = examine_by(&file, metas, scratch).map_err(Damage::Read)?;
         if trailer == Trailer::Required {
             digests.check().map_err(Unproven::Trailer)?;
         }
@@ -91,6 +96,12 @@ impl Verified {
         &self.inspection.sums
     }
 
+    /// What is wrong with one of the two meta pages, where the other was good enough.
+    #[must_use]
+    pub fn harm(&self) -> Option<&str> {
+        self.inspection.harm.as_deref()
+    }
+
     /// The whole proof.
     #[must_use]
     pub fn inspection(&self) -> &Inspection {
@@ -102,7 +113,7 @@ impl Verified {
     /// # Errors
     /// [`Damage`] where the file has changed since it was proven.
     pub fn database(&self) -> Result<Database<'_>, Damage> {
-        Database::open(&self.file, self.length())
+        self.inspection.database(&self.file, self.length())
     }
 }
 
@@ -114,10 +125,18 @@ pub fn examine(
     file: &File,
     scratch: &dyn Fn() -> io::Result<File>,
 ) -> io::Result<(Digests, Result<Inspection, Damage>)> {
+    examine_by(file, Metas::Both, scratch)
+}
+
+fn examine_by(
+    file: &File,
+    metas: Metas,
+    scratch: &dyn Fn() -> io::Result<File>,
+) -> io::Result<(Digests, Result<Inspection, Damage>)> {
     let length = file.metadata()?.len();
     let (digests, inspection) = thread::scope(|scope| {
         let hashing = scope.spawn(|| super::digest(file));
-        let inspection = Inspection::walk(file, length, scratch);
+        let inspection = Inspection::walk_by((file, length), metas, scratch);
         (hashing.join(), inspection)
     });
     let digests = digests.unwrap_or_else(|_| Err(io::Error::other("the hashing thread has ended")));

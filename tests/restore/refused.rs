@@ -219,6 +219,10 @@ const UNFIT: &[(&str, &str)] = &[
         "--name a --initial-cluster TRIO --initial-cluster-token t --bump-revision auto",
         "--bump-revision 1000000000 --mark-compacted",
     ),
+    (
+        "--name a --initial-cluster TRIO --bump-revision 5 --mark-compacted",
+        "--initial-cluster-token etcd-",
+    ),
     ("--bump-revision 5", "--mark-compacted"),
     ("--mark-compacted", "--bump-revision"),
     ("--bump-revision 0 --mark-compacted", "--bump-revision"),
@@ -227,6 +231,45 @@ const UNFIT: &[(&str, &str)] = &[
         "moved ahead by",
     ),
 ];
+
+/// A bump of its own sets a member apart from the others for ever: on a Kubernetes host, too, where `auto` is the default.
+#[test]
+fn one_member_of_several_is_never_moved_alone() {
+    let place = Place::new();
+    let kubernetes = place.host.directory().join("kubernetes");
+    fs::create_dir_all(kubernetes.join("manifests")).unwrap();
+    let file = golden_path("3.5.30");
+    let member = [
+        "--file",
+        path(&file),
+        "--kubernetes-dir",
+        path(&kubernetes),
+        "--name",
+        "a",
+        "--initial-cluster",
+        TRIO,
+    ];
+    let token = ["--initial-cluster-token", "t"];
+    let bump = ["--bump-revision", "5", "--mark-compacted"];
+    for (more, word) in [
+        (&[][..], "same token and bump"),
+        (&token, "same bump"),
+        (&bump, "same token"),
+    ] {
+        place.refuses(&[&member, more].concat(), 64, &[word]);
+    }
+    let report = place.run(&[&member[..], &token, &bump, &["--json"]].concat());
+    let report = report.expect_success().json();
+    assert_eq!(report["bump"]["by"], 5, "{report:#}");
+    for other in [0, 1] {
+        let command = report["next"][other]["command"].as_str().unwrap();
+        let told = "--bump-revision 5 --mark-compacted";
+        assert!(
+            command.contains(told) && command.contains("token t "),
+            "{command}"
+        );
+    }
+}
 
 #[test]
 fn what_the_members_are_told_must_fit_together() {
@@ -332,6 +375,17 @@ fn the_directory_of_an_etcd_that_runs_is_refused() {
     };
     let mut etcd = source.restored(Version::V3_5, &[]);
     let data_dir = path(etcd.data_dir()).to_owned();
+    let inside = format!("{data_dir}/member/snap/new");
+    let output = refused(
+        source
+            .host
+            .run(&["restore", "latest", "--data-dir", &inside]),
+        73,
+    );
+    assert!(
+        output.stderr.contains("in the data directory of an etcd"),
+        "{output}"
+    );
     let arguments = ["restore", "latest", "--data-dir", &data_dir];
     let output = refused(source.host.run(&arguments), 75);
     assert!(output.stderr.contains("etcd"), "{output}");

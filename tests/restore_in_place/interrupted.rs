@@ -144,11 +144,12 @@ fn a_build_that_is_interrupted_is_over_and_nothing_was_changed() {
             progress: &|_: &Progress| (),
             interrupted: &|| left.replace(left.get() - 1) <= 0,
         };
-        let plan = in_place::plan(&config, &request, &run).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
+        let plan = runtime.block_on(in_place::plan(&config, &request, &run));
+        let plan = plan.unwrap();
         let ended = runtime.block_on(in_place::begin(&config, &plan, &run));
         let error = ended.unwrap_err();
         assert!(matches!(error, Error::NothingChanged { .. }), "{error}");

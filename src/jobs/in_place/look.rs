@@ -10,13 +10,8 @@ use crate::recovery::{JournalFile, Plan};
 /// How long one of them may take: those that are to be replaced often do not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Adds to a plan what those say that answer. None has to.
-pub async fn look(config: &Config, plan: &mut Plan) {
-    let settings = Settings {
-        connect_timeout: config.etcd.connect_timeout.min(PATIENCE),
-        ..config.etcd.clone()
-    };
-    let own = status(&settings, &plan.expected.endpoint).await;
+/// Adds to a plan what those say that answer: this host's own, and the others. None has to.
+pub(super) async fn look(config: &Config, plan: &mut Plan, own: Option<MemberStatus>) {
     if let (Some(own), Some(backup)) = (own, &plan.source.cluster_id) {
         let now = format!("{:x}", own.cluster_id);
         if now != *backup {
@@ -32,7 +27,7 @@ pub async fn look(config: &Config, plan: &mut Plan) {
     }
     for member in plan.left_out.clone() {
         for url in &member.client_urls {
-            if status(&settings, url).await.is_some() {
+            if status(config, url).await.is_some() {
                 plan.still_serving.push(member.name.clone());
                 break;
             }
@@ -57,8 +52,13 @@ fn succession(config: &Config, plan: &Plan, now: &str) -> Option<&'static str> {
         .then_some("backups of both were made under the same CA")
 }
 
-async fn status(settings: &Settings, url: &str) -> Option<MemberStatus> {
+/// What the member at `url` says of itself, if it answers.
+pub(super) async fn status(config: &Config, url: &str) -> Option<MemberStatus> {
+    let settings = Settings {
+        connect_timeout: config.etcd.connect_timeout.min(PATIENCE),
+        ..config.etcd.clone()
+    };
     let endpoint = Endpoint::parse(url).ok()?;
-    let mut client = Client::connect(settings, &endpoint).await.ok()?;
+    let mut client = Client::connect(&settings, &endpoint).await.ok()?;
     client.status().await.ok()
 }

@@ -12,8 +12,6 @@ mod pods;
 mod wait;
 
 use course::go;
-pub use look::look;
-
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -22,10 +20,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::restore::{self, Ahead, Changes, Chosen, Pick};
+use super::restore::{self, Ahead, Changes, Chosen, Earlier, Pick, Sighting, Witness};
 use crate::config::{self, Config};
 use crate::datadir::Layout;
 use crate::error::Error;
+use crate::etcd::MemberStatus;
 use crate::recovery::{self, Journal, JournalFile, Options, Plan, Source, Step, Way, Wish};
 use crate::store::{Directory, Lock};
 
@@ -82,22 +81,41 @@ pub enum Progress {
     Warning(String),
 }
 
-/// Finds and proves the snapshot, looks at this host, and says what would happen. Changes nothing.
+/// Finds and proves the snapshot, looks at this host and at the etcds that run, and says what would
+/// happen. Changes nothing.
 ///
 /// # Errors
 /// [`Error`], where the snapshot is not to be restored, or not to this host.
-pub fn plan(config: &Config, request: &Request, run: &Run<'_>) -> Result<Plan, Error> {
-    let now = (run.clock)();
-    let file = JournalFile::of(&request.kubernetes_dir);
-    file.last()?;
+pub async fn plan(config: &Config, request: &Request, run: &Run<'_>) -> Result<Plan, Error> {
+    JournalFile::of(&request.kubernetes_dir).last()?;
     let host = host::read(&request.kubernetes_dir)?;
+    let own = look::status(config, &host.member.endpoint).await;
+    let mut plan = draw(config, request, run, (&host, own.as_ref()))?;
+    look::look(config, &mut plan, own).await;
+    Ok(plan)
+}
+
+/// The plan, as far as the snapshot, this host's files and its own etcd tell it.
+fn draw(
+    config: &Config,
+    request: &Request,
+    run: &Run<'_>,
+    (host, own): (&host::Found, Option<&MemberStatus>),
+) -> Result<Plan, Error> {
+    let now = (run.clock)();
     let chosen = Chosen::find(Some(config), &request.pick, &restoring(run, &told(run)))?;
     if !request.pick.allow_other_cluster {
         host.require_its_ca(&chosen)?;
     }
     let ahead = request.ahead.unwrap_or(Ahead::Auto);
-    let bump = chosen.bump(ahead, now)?;
-    let id = file.free_id(now);
+    let mut earlier = Earlier::of(&request.kubernetes_dir);
+    earlier.seen.extend(own.map(|own| Sighting {
+        time: now,
+        revision: u64::try_from(own.revision).unwrap_or(0),
+        witness: Witness::Etcd,
+    }));
+    let bump = chosen.bump(ahead, &earlier.seen, now)?;
+    let id = JournalFile::of(&request.kubernetes_dir).free_id(now);
     let wish = Wish {
         initial_cluster: request.initial_cluster.clone(),
         token: request.token.clone(),
@@ -129,8 +147,15 @@ pub fn plan(config: &Config, request: &Request, run: &Run<'_>) -> Result<Plan, E
         members: facts.members.clone(),
     };
     let mut plan = Plan::of(&host.member, source, &wish, &id)?;
-    plan.warnings.extend(host.warnings.iter().cloned());
-    plan.warnings.extend(chosen.warnings());
+    let traps = chosen.traps(wish.bump, request.changes.clear_alarms);
+    for warnings in [
+        host.warnings.clone(),
+        chosen.warnings(),
+        traps,
+        earlier.warnings,
+    ] {
+        plan.warnings.extend(warnings);
+    }
     host.require_fit(&plan, facts)?;
     Ok(plan)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::bump::Sighting;
+use super::bump::{Sighting, Witness};
 use crate::catalog::{self, Catalog, Listing, Manifest, Outcome, Selector};
 use crate::config::Config;
 use crate::error::{Error, Refusal, Why};
@@ -189,23 +189,15 @@ impl Candidate {
         known.or_else(dated)
     }
 
-    /// Where the same cluster was at other times.
-    pub(super) fn history(&self, facts: &Facts) -> Vec<Sighting> {
-        let newest = self.listing.backups.first();
-        let cluster = match &self.manifest {
-            Some(manifest) => Some(manifest),
-            None => newest.filter(|newest| share_a_member(facts, &newest.facts)),
-        };
-        let Some(cluster) = cluster.map(|manifest| &manifest.source.cluster_id) else {
-            return Vec::new();
-        };
-        let same = self.listing.backups.iter();
-        same.filter(|backup| backup.source.cluster_id == *cluster)
-            .map(|backup| Sighting {
-                time: backup.started,
-                revision: backup.facts.kv_hash.revision,
-            })
-            .collect()
+    /// Where the backups were when they were made, whatever their cluster was called: a restore
+    /// begins a new one, whose revisions people have seen as well.
+    pub(super) fn sightings(&self) -> impl Iterator<Item = Sighting> {
+        let all = self.listing.backups.iter().chain(&self.listing.lost);
+        all.map(|backup| Sighting {
+            time: backup.started,
+            revision: backup.facts.kv_hash.revision,
+            witness: Witness::Backup(backup.source.cluster_id.clone()),
+        })
     }
 
     /// A backup whose clock was ahead is the newest for as long as that lasts, whatever came after.

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::next::{Step, next};
+use super::seat::{Host, Taken};
 use super::{Bump, Chosen, Request};
 use crate::catalog::BackupId;
-use crate::datadir::{Built, Id, Layout, Member, PeerUrl, Recipe};
-use crate::shell::quoted;
+use crate::datadir::{Built, Id, Member, Recipe};
 use crate::snapshot::Sha256;
 
 /// A restored data directory.
@@ -23,6 +24,8 @@ pub struct Report {
     pub sha256: Sha256,
     /// When it was taken, where that is known; else the date of the file.
     pub taken: Option<Timestamp>,
+    /// Whether that is the date of the file, which a copy has from when it was copied.
+    pub taken_is_file_date: bool,
     /// The data directory.
     pub data_dir: PathBuf,
     /// Where the write-ahead log is, if not in the data directory.
@@ -42,6 +45,9 @@ pub struct Report {
     pub hash: u32,
     /// This member's name.
     pub name: String,
+    /// The manifest that says so, where nobody else did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member_from: Option<PathBuf>,
     /// Its id.
     pub member_id: Id,
     /// The new cluster's id.
@@ -58,29 +64,26 @@ pub struct Report {
     pub next: Vec<Step>,
 }
 
-/// Something to do, and the command for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step {
-    /// What, and where.
-    pub what: String,
-    /// The command.
-    pub command: String,
-}
-
 /// What came of it.
 pub(super) struct Made {
     pub(super) built: Built,
     pub(super) bump: Option<Bump>,
-    pub(super) member: Member,
+    pub(super) taken: Taken,
 }
 
 impl Report {
-    pub(super) fn new(request: &Request, chosen: &Chosen, recipe: &Recipe, made: Made) -> Self {
+    pub(super) fn new(
+        (request, host): (&Request, &Host),
+        chosen: &Chosen,
+        recipe: &Recipe,
+        made: Made,
+    ) -> Self {
         let facts = chosen.verified.facts();
         let candidate = &chosen.candidate;
         let membership = &recipe.membership;
         let mut warnings = chosen.warnings();
-        warnings.extend(traps(chosen, recipe));
+        warnings.extend(made.taken.warnings.iter().cloned());
+        warnings.extend(chosen.traps(recipe.bump.unwrap_or(0), recipe.clear_alarms));
         Report {
             backup: candidate
                 .manifest
@@ -89,7 +92,8 @@ impl Report {
             file: candidate.path.clone(),
             sha256: chosen.verified.file_sha256(),
             taken: candidate.taken(),
-            next: next(request, chosen, recipe, &made),
+            taken_is_file_date: candidate.manifest.is_none(),
+            next: next((request, host), chosen, recipe, &made),
             data_dir: made.built.data_dir,
             wal_dir: request.wal_dir.clone(),
             revision: made.built.revision,
@@ -98,7 +102,8 @@ impl Report {
             total_key: facts.total_key,
             total_size: made.built.size,
             hash: made.built.hash,
-            name: made.member.name,
+            name: made.taken.member.name,
+            member_from: made.taken.from,
             member_id: made.built.member_id,
             cluster_id: made.built.cluster_id,
             members: membership.members().to_vec(),
@@ -107,105 +112,4 @@ impl Report {
             warnings,
         }
     }
-}
-
-/// What of the old cluster goes on in the new one, and would not be expected.
-fn traps(chosen: &Chosen, recipe: &Recipe) -> Vec<String> {
-    let mut traps = Vec::new();
-    let mut kinds = chosen.verified.facts().types.keys();
-    if recipe.bump.is_none() && kinds.any(|kind| kind.starts_with("/registry/")) {
-        traps.push(
-            "the revision was not moved ahead: Kubernetes' components that ran before the restore may take old data for \
-             new (--bump-revision auto moves it)"
-                .into(),
-        );
-    }
-    let alarms = chosen.verified.sums().get(&b"alarm"[..]);
-    if !recipe.clear_alarms && alarms.is_some_and(|alarms| alarms.entries > 0) {
-        traps.push(
-            "the old cluster's alarms go on: writes may be refused until etcdctl alarm disarm (--clear-alarms leaves \
-             them behind)"
-                .into(),
-        );
-    }
-    traps
-}
-
-/// What is left to do: the other members, the owner, the start.
-fn next(request: &Request, chosen: &Chosen, recipe: &Recipe, made: &Made) -> Vec<Step> {
-    let data_dir = quoted(&made.built.data_dir.display().to_string());
-    let others = recipe.membership.members().iter();
-    let others = others.filter(|other| other.id != made.member.id);
-    let mut steps: Vec<Step> = others
-        .map(|other| Step {
-            what: format!(
-                "restore {} on its host, from a copy of the same file",
-                other.name
-            ),
-            command: command_for(request, chosen, recipe, other),
-        })
-        .collect();
-    steps.push(Step {
-        what: "give the directory to the user that etcd runs as, if that is not its owner".into(),
-        command: format!("chown -R etcd:etcd {data_dir}"),
-    });
-    let urls = joined(&made.member);
-    let wal = request.wal_dir.as_ref().map_or_else(String::new, |wal| {
-        format!(" --wal-dir {}", quoted(&wal.display().to_string()))
-    });
-    steps.push(Step {
-        what: "start etcd on it, with the flags that it had before".into(),
-        command: format!(
-            "etcd --name {} --data-dir {data_dir}{wal} --initial-advertise-peer-urls {urls} --listen-peer-urls {urls}",
-            quoted(&made.member.name)
-        ),
-    });
-    steps
-}
-
-/// The same restore for another member.
-fn command_for(request: &Request, chosen: &Chosen, recipe: &Recipe, member: &Member) -> String {
-    let text = |path: &std::path::Path| quoted(&path.display().to_string());
-    let mut words = vec![
-        "hypercloud-etcd restore --file".to_owned(),
-        text(&chosen.candidate.path),
-        format!("--data-dir {}", text(&request.data_dir)),
-    ];
-    words.extend(
-        request
-            .wal_dir
-            .iter()
-            .map(|wal| format!("--wal-dir {}", text(wal))),
-    );
-    words.push(format!("--name {}", quoted(&member.name)));
-    words.push(format!(
-        "--initial-cluster {}",
-        quoted(&recipe.membership.to_string())
-    ));
-    words.push(format!(
-        "--initial-cluster-token {}",
-        quoted(recipe.membership.token())
-    ));
-    words.push(format!("--initial-advertise-peer-urls {}", joined(member)));
-    // the members must agree, whatever the other host would reckon
-    words.push(match recipe.bump {
-        Some(by) => format!("--bump-revision {by} --mark-compacted"),
-        None => "--bump-revision 0".into(),
-    });
-    for (is_given, flag) in [
-        (recipe.clear_alarms, "--clear-alarms"),
-        (recipe.layout == Layout::Compact, "--compact"),
-        (request.pick.skip_hash_check, "--skip-hash-check"),
-        (request.pick.allow_unverified, "--allow-unverified"),
-        (request.pick.allow_suspect, "--allow-suspect"),
-        (request.pick.allow_other_cluster, "--allow-other-cluster"),
-    ] {
-        words.extend(is_given.then(|| flag.to_owned()));
-    }
-    words.join(" ")
-}
-
-fn joined(member: &Member) -> String {
-    let urls: Vec<&str> = member.peer_urls.iter().map(PeerUrl::as_str).collect();
-    quoted(&urls.join(","))
 }

@@ -101,11 +101,22 @@ impl Meta {
     }
 }
 
+/// How many of the two meta pages have to be good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metas {
+    /// Both: etcd makes both anew for every snapshot.
+    Both,
+    /// One, as it is for bbolt itself: a crash can damage the other while it is written.
+    Either,
+}
+
 /// A bbolt database inside a file, its metas read and found good.
 #[derive(Debug)]
 pub struct Database<'f> {
     file: &'f File,
     meta: Meta,
+    /// What is wrong with the other one.
+    harm: Option<Damage>,
 }
 
 impl<'f> Database<'f> {
@@ -115,39 +126,40 @@ impl<'f> Database<'f> {
     /// [`Damage`] where a meta page is not valid, the two disagree, or the file is shorter than its
     /// high-water mark.
     pub fn open(file: &'f File, length: u64) -> Result<Self, Damage> {
+        Self::open_by(file, length, Metas::Both)
+    }
+
+    /// The same, where as many `metas` have to be good.
+    ///
+    /// # Errors
+    /// Those of [`Database::open`].
+    pub fn open_by(file: &'f File, length: u64, metas: Metas) -> Result<Self, Damage> {
         let page_size = page_size(file, length)?;
-        let metas = [0, 1].map(|number| {
-            let mut page = [0; PAGE_HEADER + META_SIZE];
-            read_at(file, &mut page, number * u64::from(page_size), length)?;
-            if u64_at(&page, 0) != number || u16_at(&page, 8) != META {
-                return Err(Damage::Meta(
-                    number,
-                    "its header is not that of a meta page",
-                ));
+        let [first, second] = [0, 1].map(|number| meta(file, number, page_size, length));
+        let (meta, harm) = match (first, second) {
+            (Ok(first), Ok(second)) if first.txid >= second.txid => (first, None),
+            (Ok(_), Ok(second)) => (second, None),
+            (Ok(meta), Err(harm @ Damage::Meta(..))) | (Err(harm @ Damage::Meta(..)), Ok(meta))
+                if metas == Metas::Either =>
+            {
+                (meta, Some(harm))
             }
-            Meta::read(&page[PAGE_HEADER..]).map_err(|why| Damage::Meta(number, why))
-        });
-        let [first, second] = metas;
-        let (first, second) = (first?, second?);
-        if first.page_size != page_size || second.page_size != page_size {
-            return Err(Damage::Meta(
-                1,
-                "the two meta pages name different page sizes",
-            ));
-        }
-        let meta = if first.txid >= second.txid {
-            first
-        } else {
-            second
+            (Err(damage), _) | (_, Err(damage)) => return Err(damage),
         };
         let expected = meta.high_water.checked_mul(u64::from(page_size));
         match expected {
-            Some(expected) if expected <= length => Ok(Database { file, meta }),
+            Some(expected) if expected <= length => Ok(Database { file, meta, harm }),
             _ => Err(Damage::Cut {
                 expected: expected.unwrap_or(u64::MAX),
                 found: length,
             }),
         }
+    }
+
+    /// What is wrong with the meta page that is not used; `None` where both are good.
+    #[must_use]
+    pub fn harm(&self) -> Option<&Damage> {
+        self.harm.as_ref()
     }
 
     /// Bytes per page.
@@ -235,6 +247,21 @@ struct Page {
     count: usize,
     /// The page and its overflow.
     pages: u64,
+}
+
+/// Reads a meta page of a database with pages of this size.
+fn meta(file: &File, number: u64, page_size: u32, length: u64) -> Result<Meta, Damage> {
+    let wrong = |why| Damage::Meta(number, why);
+    let mut page = [0; PAGE_HEADER + META_SIZE];
+    read_at(file, &mut page, number * u64::from(page_size), length)?;
+    if u64_at(&page, 0) != number || u16_at(&page, 8) != META {
+        return Err(wrong("its header is not that of a meta page"));
+    }
+    let meta = Meta::read(&page[PAGE_HEADER..]).map_err(wrong)?;
+    if meta.page_size != page_size {
+        return Err(wrong("the two meta pages name different page sizes"));
+    }
+    Ok(meta)
 }
 
 /// The page size that the file's first valid meta names; like bbolt, metas are looked for at every
