@@ -175,7 +175,7 @@ pub enum Error {
     #[error("it was interrupted")]
     Interrupted,
     /// A step of a restore in place failed; its journal knows where to go on.
-    #[error("the {way} stopped where it was to {step}")]
+    #[error("the {way} stopped at the step: {step}")]
     Step {
         /// Which step.
         step: recovery::Step,

@@ -830,7 +830,7 @@ const FORGERIES: &[Forgery] = &[
             fs::remove_file(path).unwrap();
             symlink(real, path).unwrap();
         },
-        "symbolic links",
+        "symbolic link",
     ),
     (
         "a link to a device",
@@ -838,7 +838,7 @@ const FORGERIES: &[Forgery] = &[
             fs::remove_file(path).unwrap();
             symlink("/dev/zero", path).unwrap();
         },
-        "symbolic links",
+        "symbolic link",
     ),
     (
         "a directory",

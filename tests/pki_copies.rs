@@ -168,7 +168,7 @@ fn a_doubtful_ca_is_told_everywhere_and_stops_no_backup() {
     host.run(&["status"]).expect_success();
 
     fs::remove_file(&ca.cert).unwrap();
-    let manifest = assert_told(&host, "no file of pki.files was kept");
+    let manifest = assert_told(&host, "no file of pki.files can be kept");
     assert!(manifest.get("pki").is_none(), "{manifest:#}");
 }
 

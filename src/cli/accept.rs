@@ -59,8 +59,8 @@ pub(super) fn lines(acceptance: &Acceptance) -> String {
     };
     tell(
         &acceptance.released,
-        "earlier backup stays suspect, but holds nothing any more",
-        "earlier backups stay suspect, but hold nothing any more",
+        "earlier backup stays suspect, but no longer keeps anything from being pruned",
+        "earlier backups stay suspect, but no longer keep anything from being pruned",
     );
     tell(
         &acceptance.still_held,

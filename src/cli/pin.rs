@@ -42,7 +42,7 @@ impl Pin {
     pub(super) fn run(&self, context: &Context) -> Result<ExitCode, Error> {
         let (backup, accepted) = pin::pin(&context.config()?, &self.one.selector, context.now())?;
         let accepted = accepted.as_ref().map_or_else(String::new, accept::lines);
-        let how = format!("is pinned: no policy removes it\n{accepted}");
+        let how = format!("is pinned: it is never pruned\n{accepted}");
         self.one.answer(context, &backup, how.trim_end())
     }
 }

@@ -105,7 +105,7 @@ pub(super) fn manifest(backup: &Manifest, now: Timestamp) -> String {
         line(
             &mut text,
             "DIFFERS",
-            &format!("member {member}: its data is not that of the others"),
+            &format!("member {member} holds other data than the others"),
         );
     }
     if let Some(copies) = &backup.pki {
@@ -140,7 +140,7 @@ fn standing(text: &mut String, backup: &Manifest) {
         line(text, "hold", &told);
     }
     if backup.pinned {
-        line(text, "pinned", "no policy removes it");
+        line(text, "pinned", "never pruned, until: hypercloud-etcd unpin");
     }
     if let Some(last) = &backup.last_verified {
         let result = match last.result {

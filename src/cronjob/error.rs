@@ -43,7 +43,7 @@ pub enum Error {
     #[error("the image cannot be used")]
     Image(#[from] NotAnImage),
     /// Nothing says which image.
-    #[error("the image of etcd is not known")]
+    #[error("which etcd image to run is not known")]
     NoImage(#[source] Unknown),
     /// An image with another etcd than is said.
     #[error("the image {image} does not hold etcd {given}")]

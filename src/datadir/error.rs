@@ -48,7 +48,9 @@ pub enum Error {
         target: Version,
     },
     /// The revision would not fit.
-    #[error("revision {revision} cannot be raised by {bump}: etcd counts to 2^63 - 1")]
+    #[error(
+        "revision {revision} cannot be raised by {bump}: the largest that etcd can have is 2^63 - 1"
+    )]
     Bump {
         /// The snapshot's revision.
         revision: u64,
@@ -109,7 +111,7 @@ pub enum Error {
     #[error("the snapshot has changed since it was proven, or cannot be read any more")]
     Source(#[source] Damage),
     /// What was written is not what it should be.
-    #[error("the new database is not what was written")]
+    #[error("reading the new database back gave other data than was written")]
     Written(#[source] Damage),
     /// What was written differs from the snapshot.
     #[error("the new database differs from the snapshot: {0}")]

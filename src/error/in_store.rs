@@ -22,7 +22,7 @@ pub(super) fn hint(error: &store::Error) -> Option<String> {
     let path = path.display();
     Some(match (error, error.errno()) {
         (store::Error::Locked { .. }, _) => {
-            "Wait for it to end, or see it with: ps -fp PID".to_owned()
+            "Wait for it to end, or see the process that has the lock with: ps -fp PID".to_owned()
         }
         (store::Error::Moved { .. }, _) => {
             format!("See what is there now with: findmnt -T {path}; then take the backup again.")

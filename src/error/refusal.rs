@@ -29,7 +29,7 @@ pub enum Refusal {
         instead: Option<String>,
     },
     /// The backup's bytes are not those that were proven.
-    #[error("the backup {id} is no longer what it was when it was made")]
+    #[error("the backup {id} has changed since it was made")]
     Changed {
         /// The backup.
         id: String,
@@ -63,9 +63,7 @@ pub enum Refusal {
         source: Why,
     },
     /// Several members have to be told the same, or they never form one cluster.
-    #[error(
-        "{members} members have to be restored with the same {what}, and each would get its own"
-    )]
+    #[error("all {members} members need the same {what}, and each would get its own")]
     Apart {
         /// How many.
         members: usize,
@@ -181,6 +179,6 @@ impl Refusal {
 fn with_another(instead: Option<&str>, otherwise: &str) -> String {
     match instead {
         Some(id) => format!("Restore {id}, which is verified. {otherwise}."),
-        None => format!("There is no verified backup. {otherwise}."),
+        None => format!("There is no good backup. {otherwise}."),
     }
 }

@@ -19,7 +19,7 @@ pub struct Image {
 
 /// Why a text is no image reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} is no image reference: {reason}", shown(text))]
+#[error("{} is not a valid image reference: {reason}", shown(text))]
 pub struct NotAnImage {
     /// The text.
     pub text: String,

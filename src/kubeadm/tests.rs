@@ -233,7 +233,7 @@ fn a_field_that_cannot_be_right_is_named() {
     assert!(with("\"--data-dir=\\x1b[2J\"").contains("\\u{1b}[2J"));
     let image = |image: &str| refused(&pod(&format!("  - {{name: etcd{image}}}\n"), ""));
     assert_eq!(image(""), "spec.containers[etcd].image: is missing");
-    assert!(image(", image: 'Etcd etcd'").contains("is no image reference"));
+    assert!(image(", image: 'Etcd etcd'").contains("is not a valid image reference"));
 }
 
 #[test]

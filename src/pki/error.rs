@@ -21,7 +21,7 @@ pub enum Error {
     #[error(transparent)]
     Content(#[from] certificate::Error),
     /// Without the CA certificate the copies have no place.
-    #[error("no file of pki.files was kept, because the CA certificate {} cannot be used", path.display())]
+    #[error("no file of pki.files can be kept, because the CA certificate {} cannot be used", path.display())]
     NoCa {
         /// The file that should hold it.
         path: PathBuf,

@@ -215,7 +215,7 @@ fn without_the_ca_certificate_nothing_is_kept() {
     host.put("other.crt", &authority().0);
     let kept = host.keep(&["other.crt", "ca.crt", "ca.key"]);
     assert_eq!(kept.copies, None);
-    assert!(told(&kept.problems).contains("no file of pki.files was kept"));
+    assert!(told(&kept.problems).contains("no file of pki.files can be kept"));
     assert!(host.directory.names().unwrap().is_empty());
     assert!(host.keep(&[]).problems.is_empty());
 }

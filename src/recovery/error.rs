@@ -21,7 +21,7 @@ pub enum Error {
         flags: String,
     },
     /// There is none to go on with.
-    #[error("there is no restore in place {}", path.display())]
+    #[error("no restore in place was begun on this host: there is no {}", path.display())]
     NoJournal {
         /// Where it would be remembered.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The journal says something that this version does not act on.
-    #[error("the journal {} cannot be believed: {why}", path.display())]
+    #[error("the journal {} is not valid: {why}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -100,7 +100,7 @@ pub enum Error {
     #[error("the initial cluster cannot be used")]
     Membership(#[source] datadir::Error),
     /// Hosts that would each find a token or a bump of their own never become one cluster.
-    #[error("the {members} members have to be restored alike, and {missing} was left to each host")]
+    #[error("all {members} members need the same {missing}, which was not given")]
     Apart {
         /// How many.
         members: usize,
@@ -120,7 +120,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The snapshot's file is another one by now.
-    #[error("{} is not the file any more whose SHA-256 is {sha256}", path.display())]
+    #[error("{} has changed since the restore began: its SHA-256 is no longer {sha256}", path.display())]
     Changed {
         /// The file.
         path: PathBuf,

@@ -31,7 +31,7 @@ pub(super) fn freshness(
             })
         }
         None => due.filter(|due| newest.finished < *due).map(|due| {
-            format!("the newest verified backup is {told} old; the run of {due:.0} has none")
+            format!("the newest verified backup is {told} old; no verified backup came of the run of {due:.0}")
         }),
     }
 }

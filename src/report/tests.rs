@@ -48,7 +48,9 @@ fn the_newest_verified_backup_must_cover_the_last_run_that_is_done() {
     let stale = status(backup(), "2026-11-22T15:12:03Z", None);
     assert_eq!(
         stale.problems,
-        ["the newest verified backup is 1 h 12 min old; the run of 2026-11-22T15:00:00Z has none"]
+        [
+            "the newest verified backup is 1 h 12 min old; no verified backup came of the run of 2026-11-22T15:00:00Z"
+        ]
     );
     assert_eq!(stale.next.unwrap().to_string(), "2026-11-22T16:00:00Z");
 }
@@ -129,7 +131,7 @@ fn a_backup_from_the_future_hides_no_present_one_and_each_is_named() {
     assert_eq!(fresh.problems.len(), 2, "{:?}", fresh.problems);
     let stale = status(backups(), "2026-11-22T16:15:00Z", None);
     assert!(
-        stale.problems[0].contains("the run of 2026-11-22T16:00:00Z has none"),
+        stale.problems[0].contains("no verified backup came of the run of 2026-11-22T16:00:00Z"),
         "{:?}",
         stale.problems
     );

@@ -55,7 +55,9 @@ impl Digests {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
     /// No trailer: cut, or copied from a data directory.
-    #[error("the file has no SHA-256 trailer: its {length} bytes are not a database and 32 more")]
+    #[error(
+        "the file has no SHA-256 trailer: {length} bytes are not those of a database and a digest of 32 behind it"
+    )]
     Absent {
         /// Bytes in the file.
         length: u64,

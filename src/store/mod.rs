@@ -83,7 +83,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Its path leads somewhere else by now.
-    #[error("nothing was kept, since nobody would find it in {}", path.display())]
+    #[error("the backup was discarded: {} is another directory than when it began", path.display())]
     Moved {
         /// The path.
         path: PathBuf,
@@ -305,8 +305,10 @@ impl Directory {
         };
         let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|errno| failed(errno.into()))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(failed(io::Error::other("it is not a regular file")));
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => {}
+            FileType::Symlink => return Err(failed(io::Error::other("it is a symbolic link"))),
+            _ => return Err(failed(io::Error::other("it is not a regular file"))),
         }
         Ok(Stamp {
             size: u64::try_from(stat.st_size).unwrap_or(0),

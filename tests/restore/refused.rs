@@ -467,7 +467,7 @@ fn a_backup_whose_file_has_changed_is_refused_and_another_is_named() {
         place.refuses(
             &["latest"],
             65,
-            &["no longer what it was", older, "cause: "],
+            &["has changed since it was made", older, "cause: "],
         );
         place.refuses(
             &["latest", "--allow-unverified", "--skip-hash-check"],
@@ -479,7 +479,7 @@ fn a_backup_whose_file_has_changed_is_refused_and_another_is_named() {
     place.refuses(
         &["latest"],
         65,
-        &["no longer what it was", path(&file), older],
+        &["has changed since it was made", path(&file), older],
     );
     place.run(&["latest~1"]).expect_success();
 }

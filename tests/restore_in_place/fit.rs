@@ -90,7 +90,12 @@ fn what_does_not_fit_is_refused_and_nothing_is_touched() {
     let key = &node.host.pki.client.key;
     let away = key.with_extension("away");
     fs::rename(key, &away).unwrap();
-    assert_refused(node, &ARGS, 78, "nobody could tell whether it serves");
+    assert_refused(
+        node,
+        &ARGS,
+        78,
+        "nobody could tell afterwards whether etcd serves",
+    );
     fs::rename(&away, key).unwrap();
 
     assert_refused(node, &["latest", "--in-place"], 64, "--yes");

@@ -168,9 +168,9 @@ impl World {
         self.directory.path()
     }
 
+    /// One of the backups that are there whole, which one whose removal was cut off is not.
     fn nth(&self, n: usize) -> Option<String> {
-        let there = whole(self.path());
-        (!there.is_empty()).then(|| there[n % there.len()].clone())
+        self.made.keys().nth(n % self.made.len().max(1)).cloned()
     }
 
     /// Something that no file can replace stands where the removal of this backup begins.

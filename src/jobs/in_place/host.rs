@@ -28,6 +28,9 @@ pub(super) struct Found {
 
 /// Reads the manifests.
 pub(super) fn read(kubernetes: &Path) -> Result<Found, Error> {
+    if let Ok(false) = kubernetes.join("manifests").try_exists() {
+        return Err(no_etcd(&kubernetes.join("manifests")));
+    }
     // as paths that mean the same from everywhere
     let kubernetes = fs::canonicalize(kubernetes).map_err(|source| Error::Read {
         path: kubernetes.into(),
@@ -39,10 +42,7 @@ pub(super) fn read(kubernetes: &Path) -> Result<Found, Error> {
         .etcd
         .unwrap_or_else(|| manifests::etcd_path(&kubernetes));
     let Some(pod) = manifests::read(path.clone(), EtcdPod::parse)? else {
-        return Err(unfit(
-            format!("there is no manifest of etcd in {}", directory.display()),
-            "Run this on a control-plane node whose etcd is a static pod, or name its files with --kubernetes-dir. For any other etcd, restore to a directory: hypercloud-etcd restore SELECTOR --data-dir DIR",
-        ));
+        return Err(no_etcd(&directory));
     };
     let data_dir = data_dir(&pod, &path)?;
     let is_mount_point = data_dir.exists() && is_mount_point(&data_dir)?;
@@ -68,6 +68,13 @@ pub(super) fn read(kubernetes: &Path) -> Result<Found, Error> {
         etcd: etcd.and_then(|version| Version::parse(&version.to_string())),
         warnings: pods.warnings,
     })
+}
+
+fn no_etcd(manifests: &Path) -> Error {
+    unfit(
+        format!("there is no manifest of etcd in {}", manifests.display()),
+        "Run this on a control-plane node whose etcd is a static pod, or name its files with --kubernetes-dir. For any other etcd, restore to a directory: hypercloud-etcd restore SELECTOR --data-dir DIR",
+    )
 }
 
 /// The data directory on the host, where it and nothing else holds the member's data.
@@ -179,7 +186,7 @@ pub(super) fn require_access(settings: &Settings, endpoint: &str) -> Result<(), 
         if let Err(error) = store::open_file(path) {
             return Err(unfit(
                 format!(
-                    "{} cannot be read, and nobody could tell whether it serves: {error}",
+                    "{} cannot be read, so nobody could tell afterwards whether etcd serves: {error}",
                     path.display()
                 ),
                 "Name the files of a client of etcd in [etcd] of the configuration, and see whether they are right: hypercloud-etcd check",

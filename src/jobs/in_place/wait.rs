@@ -196,7 +196,7 @@ fn waiting_for(journal: &Journal, why: &str) -> Result<String, Error> {
             "{} of {members} members; etcd runs here, restore the other hosts now ({why})",
             members / 2 + 1
         ),
-        (true, _) => format!("an answer of etcd, which runs ({why})"),
+        (true, _) => format!("etcd, which runs and does not answer yet ({why})"),
         (false, _) => format!("etcd's process ({why})"),
     })
 }

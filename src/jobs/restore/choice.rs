@@ -226,7 +226,7 @@ impl Candidate {
             self.listing
                 .unreadable
                 .iter()
-                .map(|(path, why)| format!("{} was left out of account: {why}", path.display())),
+                .map(|(path, why)| format!("{} was ignored: {why}", path.display())),
         );
         warnings
     }

@@ -50,7 +50,7 @@ impl Earlier {
 
     fn leave_out(&mut self, path: &Path, why: &str) {
         let path = path.display();
-        let text = format!("{path} was left out of account for the bump: {why}");
+        let text = format!("{path} was ignored when the bump was reckoned: {why}");
         self.warnings.push(text);
     }
 }
