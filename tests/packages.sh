@@ -226,7 +226,9 @@ changed=$(sha256sum <"$config")
 scheduled() { event BACKUP_DONE | grep '"TRIGGER":"schedule"' >/dev/null; }
 wait_until "a scheduled backup" scheduled
 judge_backup_event
-inside systemctl status "$unit" --no-pager | grep -F 'Status: "newest verified backup' || fail "systemctl status: $(status)"
+# the screen that the README shows
+inside systemctl status "$unit" --no-pager --full | tee "$work/status"
+grep -F 'Status: "newest verified backup' "$work/status" >/dev/null || fail "systemctl status: $(status)"
 inside hypercloud-etcd status || fail "status"
 ok "a scheduled backup was made"
 

@@ -8,7 +8,7 @@
 //!   once enough newer good ones exist, or enough newer ones like it.
 //! - A backup that no longer stands up to its proof is kept: what the disk has lost is for a person
 //!   to see, never for a rule to clear away.
-//! - A backup of another cluster counts for nothing and is kept ([`lineage`]).
+//! - A backup of another cluster counts for nothing and is kept (`lineage.rs`).
 //! - A backup that began in the future counts for nothing and is kept: it costs no other one. Where
 //!   it is the present clock that is ahead, `keep_within` keeps what began shortly before the newest
 //!   by that clock; what the other rules and the floor keep by number stays.

@@ -90,7 +90,7 @@ impl Chosen {
     }
 
     /// How far its revision moves. `seen`: where the store is known to have been from elsewhere than
-    /// the catalog, such as earlier restores ([`Earlier`]) or the etcd that is running.
+    /// the catalog, such as earlier restores ([`super::Earlier`]) or the etcd that is running.
     ///
     /// # Errors
     /// [`Refusal::TooFar`].
