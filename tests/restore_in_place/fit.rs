@@ -99,8 +99,13 @@ fn what_does_not_fit_is_refused_and_nothing_is_touched() {
     fs::rename(&away, key).unwrap();
 
     assert_refused(node, &["latest", "--in-place"], 64, "--yes");
-    assert_refused(node, &["--resume"], 64, "there is no restore");
-    assert_refused(node, &["--rollback", "--yes"], 64, "there is no restore");
+    assert_refused(node, &["--resume"], 64, "no restore in place was begun");
+    assert_refused(
+        node,
+        &["--rollback", "--yes"],
+        64,
+        "no restore in place was begun",
+    );
     assert_eq!(names_in(node.data_dir.parent().unwrap()), before);
     assert!(node.journal().is_none());
     node.kubelet.wake();
