@@ -49,6 +49,15 @@ pub(super) fn lines(acceptance: &Acceptance) -> String {
         _ if acceptance.changed => format!("{id} is not suspect; all is well again\n"),
         _ => format!("{id} is not suspect; there is nothing to accept\n"),
     };
+    let succeeds = &acceptance.backup.succeeds;
+    if acceptance.backup.accepted.is_some() && acceptance.changed && !succeeds.is_empty() {
+        let clusters = succeeds.join(", ");
+        // writing to a string does not fail
+        let _ = writeln!(
+            text,
+            "its cluster goes on with {clusters}: backups of that id count with its own, and are pruned with them"
+        );
+    }
     let mut tell = |ids: &[BackupId], one: &str, many: &str| {
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         if !names.is_empty() {

@@ -21,6 +21,9 @@ use crate::support::command::DEADLINE;
 use crate::support::history::{foreign, lay_foreign, whole};
 use crate::support::wait_for;
 
+/// The cluster id of another cluster.
+const FOREIGN: &str = "beef";
+
 /// What happens.
 #[derive(Debug, Clone)]
 enum Event {
@@ -72,7 +75,7 @@ impl Worth {
                 manifest["lastVerified"] =
                     json!({"at": at, "result": "failed", "problems": ["it is cut"]});
             }
-            Worth::Foreign => manifest["source"]["clusterId"] = json!("beef"),
+            Worth::Foreign => manifest["source"]["clusterId"] = json!(FOREIGN),
             Worth::Good | Worth::Unverified | Worth::Suspect => {}
         }
     }
@@ -127,6 +130,8 @@ struct Made {
     is_lost: bool,
     pinned: bool,
     started: Timestamp,
+    /// Somebody has accepted it as what the other cluster has become: a restore makes a new id.
+    succeeds_foreign: bool,
 }
 
 /// A prune that waits for the lock: a command that another test starts holds it for a moment, since
@@ -234,6 +239,7 @@ impl World {
                         is_lost: false,
                         pinned,
                         started,
+                        succeeds_foreign: false,
                     },
                 );
                 if worth.is_good() {
@@ -265,7 +271,11 @@ impl World {
         let released: Vec<String> = accepted.released.iter().map(ToString::to_string).collect();
         for (other, made) in newest {
             match made.worth {
-                Worth::Suspect | Worth::Released if *other == id => made.worth = Worth::Accepted,
+                Worth::Suspect | Worth::Released if *other == id => {
+                    made.worth = Worth::Accepted;
+                    let succeeds = &accepted.backup.succeeds;
+                    made.succeeds_foreign = succeeds.iter().any(|cluster| cluster == FOREIGN);
+                }
                 Worth::Suspect if released.contains(other) => made.worth = Worth::Released,
                 _ => {}
             }
@@ -289,7 +299,11 @@ impl World {
         );
 
         let floor = config.retention.min_verified as usize;
-        let good = |id: &&String| self.made[*id].worth.is_good() && !self.made[*id].is_lost;
+        let foreign_is_ours = self.made.values().any(|made| made.succeeds_foreign);
+        let good = |id: &&String| {
+            let Made { worth, is_lost, .. } = self.made[*id];
+            !is_lost && (worth.is_good() || (foreign_is_ours && worth == Worth::Foreign))
+        };
         let before = self.made.keys().filter(good).count();
         let after = there.iter().filter(good).count();
         prop_assert!(
@@ -302,8 +316,8 @@ impl World {
                 !made.pinned && !made.is_lost && made.started <= self.now,
                 "{id} was to stay"
             );
-            let is_of_a_person =
-                matches!(made.worth, Worth::Suspect | Worth::Decayed | Worth::Foreign);
+            let is_of_a_person = matches!(made.worth, Worth::Suspect | Worth::Decayed)
+                || (made.worth == Worth::Foreign && !foreign_is_ours);
             prop_assert!(
                 !is_of_a_person,
                 "{id} is not for a rule to remove: {:?}",
