@@ -57,13 +57,16 @@ by_hand() { inside bash -c 'set -a; . /etc/hypercloud-etcd/offsite.env; set +a; 
 
 # run_copy: one run of the unit; fails where it does
 run_copy() { inside systemctl start "$copy" 2>/dev/null; }
+cursor() { inside journalctl -n 0 --show-cursor --no-pager | sed -n 's/^-- cursor: //p'; }
 # not_copied WHY WORDS: a run fails, is seen, and says why
 not_copied() {
-    local began=$SECONDS
-    inside journalctl --rotate --vacuum-time=1s >/dev/null 2>&1
+    local began=$SECONDS cursor
+    cursor=$(cursor)
+    # so many in a row are more than systemd starts
+    inside systemctl reset-failed "$copy" 2>/dev/null || true
     ! run_copy || fail "$1: the copy succeeds"
     inside systemctl --failed --no-legend | grep -F "$copy.service" >/dev/null || fail "$1: systemctl --failed does not name it"
-    inside journalctl -u "$copy" -o cat --no-pager >"$work/journal"
+    inside journalctl -u "$copy" --after-cursor "$cursor" -o cat --no-pager >"$work/journal"
     grep -E -- "$2" "$work/journal" >/dev/null || { cat "$work/journal" >&2; fail "$1: the journal does not say why"; }
     ok "$1: failed, and seen, after $((SECONDS - began)) s: $(grep -E -m1 -- "$2" "$work/journal")"
 }
@@ -81,19 +84,17 @@ ok "systemd-analyze verify has nothing to say; the exposure is $exposure"
 
 # --- Before there is anything
 
-not_copied "no repository yet" 'Is there a repository|unable to open config file'
+not_copied "no backup, as where the disk is not mounted" 'there is no such backup'
+put /registry/secrets/default/marker a-value-that-nobody-may-read
+inside hypercloud-etcd backup >/dev/null || fail "backup"
+not_copied "no repository yet" 'unable to open config file'
+[ -z "$(find "$bucket" -type f)" ] || fail "something was copied"
 by_hand restic init >/dev/null || fail "restic init"
-[ -z "$(ls "$root/mnt/backup")" ] || fail "there are backups already"
-not_copied "no backup, as where the disk is not mounted" 'no backup'
-[ "$(copies)" = 0 ] || fail "an empty directory was copied"
 
 # --- A copy, made up for by the timer because the last run was missed
 
-put /registry/secrets/default/marker a-value-that-nobody-may-read
-inside hypercloud-etcd backup >/dev/null || fail "backup"
 # under way, or of a crash
 touch "$root/mnt/backup/.etcd-20200101T000000Z.publishing" "$root/mnt/backup/.half-a-snapshot"
-inside systemctl reset-failed "$copy"
 mkdir -p "$root/var/lib/systemd/timers"
 touch -d '2 hours ago' "$root/var/lib/systemd/timers/stamp-$copy.timer"
 inside systemctl enable -q --now "$copy.timer" || fail "the timer"
@@ -122,7 +123,7 @@ ok "no secret is told by the journal or by systemctl show"
 
 # --- The next one removes nothing, and copies what was pruned in between no more
 
-objects() { (cd "$bucket" && find . -type f ! -path '*/locks/*' ! -name '.s3s*' -exec sha256sum {} + | sort); }
+objects() { (cd "$bucket" && find . -type f ! -path '*/locks/*' -exec sha256sum {} + | sort); }
 objects >"$work/before"
 sleep 1 # an id is a second
 inside hypercloud-etcd backup >/dev/null || fail "backup"
@@ -130,11 +131,13 @@ run_copy || fail "the second copy"
 [ "$(comm -23 "$work/before" <(objects) | wc -l)" = 0 ] || fail "a copy has changed or removed what was there: $(comm -23 "$work/before" <(objects))"
 [ "$(copies)" = 2 ] || fail "there are $(copies) copies"
 ok "a second copy changes and removes nothing of the first"
-by_hand restic check --read-data >/dev/null || fail "restic check"
+# in the server's files, for this server's list of objects is empty where restic asks for one without a delimiter
+by_hand env RESTIC_REPOSITORY=/srv/s3/etcd-backups/control-plane-1 restic check --read-data >"$work/check" 2>&1 || { cat "$work/check"; fail "restic check"; }
+ok "restic check has read every object, and $(tail -1 "$work/check")"
 
 # --- On a new host: nothing but the environment, the password and restic
 
-rm "$root"/mnt/backup/.half-a-snapshot "$root"/mnt/backup/.etcd-*.publishing
+rm -f "$root"/mnt/backup/.half-a-snapshot "$root"/mnt/backup/.etcd-*.publishing
 mv "$root/mnt/backup" "$work/lost"
 rm -rf "$root/var/cache/$copy"
 mkdir -m 0700 "$root/mnt/backup"
@@ -173,7 +176,7 @@ good
 inside systemctl stop s3
 not_copied "no server" 'connection refused'
 rm "$environment"
-not_copied "no offsite.env" 'offsite.env'
+not_copied "no offsite.env" 'load environment files'
 good
 start_server
 run_copy || fail "no copy once all is well again"
