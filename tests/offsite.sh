@@ -12,7 +12,7 @@ binary=${1:-$target/debug/hypercloud-etcd}
 [ -x "$binary" ] || fail "there is no $binary"
 need restic:restic
 copy=hypercloud-etcd-offsite
-examples=config/examples
+documents=usr/share/doc/hypercloud-etcd/examples
 
 # --- The S3 server: built once, quickly rather than well
 
@@ -24,34 +24,61 @@ if [ ! -x "$server" ]; then
     rm -rf "$target/s3s-fs/build"
 fi
 
-# --- The node, set up as the README says; only the server, its path and the keys are those of this test
+# --- The node, before anybody has set up the copy
 
+# the commands of the README: `block 1` sets it up, `block 2` gets a backup back
+block() {
+    awk -v wanted="$1" '/^##/ { here = $0 == "### Off the host" } /^```/ { code = /^```sh$/; n += here && code; next }
+        here && code && n == wanted' README.md
+}
 make_machine
-mkdir -p "$root"/{mnt/backup,etc/hypercloud-etcd,var/lib/"$unit",srv/s3/etcd-backups}
+mkdir -p "$root"/{mnt/backup,etc/hypercloud-etcd,var/lib/"$unit",srv/s3/etcd-backups,"$documents"}
 chmod 0700 "$root/mnt/backup"
 install -m 0755 "$binary" "$root/usr/bin/hypercloud-etcd"
 install -m 0755 "$(command -v restic)" "$root/usr/bin/restic"
 install -m 0755 "$server" "$root/usr/local/bin/s3s-fs"
-install -m 0644 "$examples/s3-encrypted.toml" "$root/etc/hypercloud-etcd/config.toml"
-install -m 0644 "$examples/$copy.service" "$examples/$copy.timer" "$root/etc/systemd/system/"
-environment=$root/etc/hypercloud-etcd/offsite.env
-install -m 0600 "$examples/offsite.env" "$environment"
-key=THE-KEY-ID secret=the-secret-access-key-of-this-test
-sed -i -e 's#^RESTIC_REPOSITORY=s3:https://s3.example.net/#RESTIC_REPOSITORY=s3:http://127.0.0.1:9000/#' \
-    -e "s/^AWS_ACCESS_KEY_ID=\$/&$key/" -e "s/^AWS_SECRET_ACCESS_KEY=\$/&$secret/" "$environment"
-[ "$(grep -cE "^[A-Z_]*=.*(127.0.0.1:9000|$key|$secret)" "$environment")" = 3 ] || fail "offsite.env has changed: $(cat "$environment")"
-(umask 077; openssl rand -base64 32 >"$root/etc/hypercloud-etcd/offsite-password")
-password=$(cat "$root/etc/hypercloud-etcd/offsite-password")
+install -m 0644 config/examples/* "$root/$documents/"
+install -m 0640 config/examples/s3-encrypted.toml "$root/etc/hypercloud-etcd/config.toml"
 bucket=$root/srv/s3/etcd-backups
 make_pki
 boot
 start_etcd
 wait_until "etcd" inside hypercloud-etcd check
+put /registry/secrets/default/marker a-value-that-nobody-may-read
+inside hypercloud-etcd backup >/dev/null || fail "backup"
+newest=$(cd "$root/mnt/backup" && ls etcd-*.json) newest=${newest#etcd-} newest=${newest%.json}
+# under way
+touch "$root/mnt/backup/.half-a-snapshot"
+key=THE-KEY-ID secret=the-secret-access-key-of-this-test
+servers=0
 start_server() {
-    inside systemd-run -q --unit=s3 s3s-fs --host 127.0.0.1 --port 9000 --access-key "$key" --secret-key "$secret" /srv/s3
+    servers=$((servers + 1))
+    inside systemd-run -q --unit="s3-$servers" s3s-fs --host 127.0.0.1 --port 9000 --access-key "$key" --secret-key "$secret" /srv/s3
     wait_until "the S3 server" inside bash -c ': </dev/tcp/127.0.0.1/9000'
 }
 start_server
+
+# --- The copy, set up as the README says; only the server and the keys are those of this test
+
+diff <(block 1 | grep -v '^apt ' | sed 's/  *#.*//') <(sed -n 's/^#     //p' config/examples/s3-encrypted.toml | sed -n '/^cd /,/^systemctl start/p') ||
+    fail "the README and s3-encrypted.toml say other things"
+[ "$(block 1 | wc -l)" = 10 ] && [ "$(block 2 | wc -l)" = 5 ] || fail "the README has changed"
+# in place of the person, and of what is there already
+cat >"$root/root/stand-in" <<SH
+apt() { :; }
+editor() {
+    sed -i -e 's#^RESTIC_REPOSITORY=s3:https://s3.example.net/#RESTIC_REPOSITORY=s3:http://127.0.0.1:9000/#' \
+        -e 's/^AWS_ACCESS_KEY_ID=\$/&$key/' -e 's/^AWS_SECRET_ACCESS_KEY=\$/&$secret/' "\$1"
+}
+SH
+# as_written N: those commands, each of which has to succeed
+as_written() { inside bash -euc ". /root/stand-in; $(block "$1" | sed "s/20261122T060000Z/$newest/")" >"$work/said" 2>&1 || { cat "$work/said" >&2; fail "block $1 of the README"; }; }
+as_written 1
+environment=$root/etc/hypercloud-etcd/offsite.env
+password=$(cat "$root/etc/hypercloud-etcd/offsite-password")
+[ "${#password}" = 44 ] || fail "the password has ${#password} characters"
+[ "$(stat -c %a "$environment") $(stat -c %a "$root/etc/hypercloud-etcd/offsite-password")" = "600 600" ] || fail "others may read the keys or the password"
+ok "the README's ten lines have set it up and made a copy"
 # by_hand COMMAND…: with the environment of the unit, as the README says
 by_hand() { inside bash -c 'set -a; . /etc/hypercloud-etcd/offsite.env; set +a; exec "$@"' bash "$@"; }
 
@@ -82,32 +109,11 @@ exposure=$(systemd-analyze security --offline=yes --no-pager "$root/etc/systemd/
 awk -v e="$exposure" 'BEGIN { exit !(e <= 1.7) }' || fail "the exposure is $exposure"
 ok "systemd-analyze verify has nothing to say; the exposure is $exposure"
 
-# --- Before there is anything
+# --- What is in it
 
-not_copied "no backup, as where the disk is not mounted" 'there is no such backup'
-put /registry/secrets/default/marker a-value-that-nobody-may-read
-inside hypercloud-etcd backup >/dev/null || fail "backup"
-not_copied "no repository yet" 'unable to open config file'
-[ -z "$(find "$bucket" -type f)" ] || fail "something was copied"
-by_hand restic init >/dev/null || fail "restic init"
-
-# --- A copy, made up for by the timer because the last run was missed
-
-# under way, or of a crash
-touch "$root/mnt/backup/.etcd-20200101T000000Z.publishing" "$root/mnt/backup/.half-a-snapshot"
-mkdir -p "$root/var/lib/systemd/timers"
-touch -d '2 hours ago' "$root/var/lib/systemd/timers/stamp-$copy.timer"
-inside systemctl enable -q --now "$copy.timer" || fail "the timer"
-copied() { [ "$(copies)" = 1 ] && [ "$(inside systemctl show -p ActiveState --value "$copy")" = inactive ]; }
-wait_until "the missed copy" copied
-[ "$(inside systemctl show -p Result --value "$copy")" = success ] || fail "the copy failed"
-next=$(inside systemctl show -p NextElapseUSecRealtime --value "$copy.timer")
-[[ $next == *:20:00* ]] || fail "the next copy is at $next"
-ok "the timer has made up for a missed copy; the next one: $next"
+[ "$(copies)" = 1 ] || fail "there are $(copies) copies"
 inside journalctl -u "$copy" -o cat --no-pager >"$work/journal"
-newest=$(cd "$root/mnt/backup" && ls etcd-*.json) newest=${newest#etcd-} newest=${newest%.json}
 grep -F "$newest" "$work/journal" >/dev/null || { cat "$work/journal"; fail "the journal does not name the backup"; }
-
 for word in a-value-that-nobody-may-read '/registry/' BEGIN 'PRIVATE KEY' '"revision"' etcd-20 ca.key; do
     find "$root/mnt/backup" -type f | grep -F -e "$word" >/dev/null || grep -rqaF -e "$word" "$root/mnt/backup" || fail "the backups have no $word to look for"
     ! find "$bucket" | grep -F -e "$word" || fail "a name in the bucket says $word"
@@ -121,15 +127,22 @@ inside systemctl show "$copy" >>"$work/everything"
 ! grep -v 's3s-fs' "$work/everything" | grep -F -e "$secret" -e "$password" || fail "a secret was told"
 ok "no secret is told by the journal or by systemctl show"
 
-# --- The next one removes nothing, and copies what was pruned in between no more
+# --- The next one, made up for by the timer because a run was missed, removes nothing
 
 objects() { (cd "$bucket" && find . -type f ! -path '*/locks/*' -exec sha256sum {} + | sort); }
 objects >"$work/before"
 sleep 1 # an id is a second
 inside hypercloud-etcd backup >/dev/null || fail "backup"
-run_copy || fail "the second copy"
+inside systemctl stop "$copy.timer"
+touch -d '2 hours ago' "$root/var/lib/systemd/timers/stamp-$copy.timer"
+inside systemctl start "$copy.timer" || fail "the timer"
+copied() { [ "$(copies)" = 2 ] && [ "$(inside systemctl show -p ActiveState --value "$copy")" = inactive ]; }
+wait_until "the missed copy" copied
+[ "$(inside systemctl show -p Result --value "$copy")" = success ] || fail "the copy failed"
+next=$(inside systemctl show -p NextElapseUSecRealtime --value "$copy.timer")
+[[ $next == *:20:00* ]] || fail "the next copy is at $next"
+ok "the timer has made up for a missed copy; the next one: $next"
 [ "$(comm -23 "$work/before" <(objects) | wc -l)" = 0 ] || fail "a copy has changed or removed what was there: $(comm -23 "$work/before" <(objects))"
-[ "$(copies)" = 2 ] || fail "there are $(copies) copies"
 ok "a second copy changes and removes nothing of the first"
 # in the server's files, for this server's list of objects is empty where restic asks for one without a delimiter
 by_hand env RESTIC_REPOSITORY=/srv/s3/etcd-backups/control-plane-1 restic check --read-data >"$work/check" 2>&1 || { cat "$work/check"; fail "restic check"; }
@@ -137,11 +150,11 @@ ok "restic check has read every object, and $(tail -1 "$work/check")"
 
 # --- On a new host: nothing but the environment, the password and restic
 
-rm -f "$root"/mnt/backup/.half-a-snapshot "$root"/mnt/backup/.etcd-*.publishing
 mv "$root/mnt/backup" "$work/lost"
 rm -rf "$root/var/cache/$copy"
 mkdir -m 0700 "$root/mnt/backup"
-by_hand restic restore latest --target /root/offsite >/dev/null || fail "restic restore"
+as_written 2
+grep -F "etcd-$newest.db  verified" "$work/said" || { cat "$work/said"; fail "verify --file"; }
 back=$root/root/offsite/mnt/backup
 diff <(cd "$work/lost" && find . ! -name '.?*' -printf '%P %m %U %G %y\n' | sort) <(cd "$back" && find . -printf '%P %m %U %G %y\n' | sort) ||
     fail "other files came back, or with other modes"
@@ -149,15 +162,12 @@ diff -r -x '.?*' "$work/lost" "$back" || fail "other bytes came back"
 cmp "$root/etc/kubernetes/pki/ca.key" "$back"/pki/*/ca.key || fail "ca.key did not come back"
 ok "every backup and the CA come back byte by byte, and no file that was under way"
 
-snapshot=/root/offsite/mnt/backup/etcd-$newest.db
-inside hypercloud-etcd verify --file "$snapshot" >"$work/verify" || { cat "$work/verify"; fail "verify --file"; }
-inside hypercloud-etcd restore --file "$snapshot" --data-dir /var/lib/etcd.restored >"$work/restore" || { cat "$work/restore"; fail "restore --file"; }
 inside systemd-run -q --unit=etcd-restored etcd --data-dir /var/lib/etcd.restored --listen-client-urls http://127.0.0.1:22379 \
     --advertise-client-urls http://127.0.0.1:22379 --listen-peer-urls http://127.0.0.1:22380
 of_restored() { inside env ETCDCTL_API=3 etcdctl --endpoints http://127.0.0.1:22379 "$@"; }
 wait_until "an etcd on what came back" of_restored get /registry/secrets/default/marker
 [ "$(of_restored get --print-value-only /registry/secrets/default/marker)" = a-value-that-nobody-may-read ] || fail "the key did not come back"
-ok "$(head -1 "$work/verify"); restored, and an etcd serves it"
+ok "the README's lines have proven and restored it, and an etcd serves it"
 inside cp -a /root/offsite/mnt/backup/. /mnt/backup/
 inside hypercloud-etcd verify --all >"$work/verify" || { cat "$work/verify"; fail "verify --all"; }
 inside hypercloud-etcd status >/dev/null || fail "status: $(inside hypercloud-etcd status)"
@@ -167,13 +177,22 @@ ok "put back into /mnt/backup, every backup is proven again"
 
 good() { cp -p "$work/environment" "$environment"; printf '%s\n' "$password" >"$root/etc/hypercloud-etcd/offsite-password"; }
 cp -p "$environment" "$work/environment"
+mv "$root/mnt/backup" "$work/unmounted"
+mkdir -m 0700 "$root/mnt/backup"
+not_copied "no backup, as where the disk is not mounted" 'there is no such backup'
+[ "$(copies)" = 2 ] || fail "an empty directory was copied"
+rmdir "$root/mnt/backup"
+mv "$work/unmounted" "$root/mnt/backup"
+sed -i 's#/control-plane-1$#/elsewhere#' "$environment"
+not_copied "no repository" 'unable to open config file'
+good
 printf 'another password\n' >"$root/etc/hypercloud-etcd/offsite-password"
 not_copied "a wrong password" 'wrong password|no key found'
 good
 sed -i 's/^AWS_SECRET_ACCESS_KEY=.*/&x/' "$environment"
 not_copied "a wrong secret" 'SignatureDoesNotMatch|signature'
 good
-inside systemctl stop s3
+inside systemctl stop "s3-$servers"
 not_copied "no server" 'connection refused'
 rm "$environment"
 not_copied "no offsite.env" 'load environment files'
