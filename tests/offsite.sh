@@ -113,6 +113,7 @@ ok "systemd-analyze verify has nothing to say; the exposure is $exposure"
 
 [ "$(copies)" = 1 ] || fail "there are $(copies) copies"
 inside journalctl -u "$copy" -o cat --no-pager >"$work/journal"
+[ -n "$(find "$root/var/cache/$copy" -type f ! -name CACHEDIR.TAG)" ] || fail "the cache is not used"
 grep -F "$newest" "$work/journal" >/dev/null || { cat "$work/journal"; fail "the journal does not name the backup"; }
 for word in a-value-that-nobody-may-read '/registry/' BEGIN 'PRIVATE KEY' '"revision"' etcd-20 ca.key; do
     find "$root/mnt/backup" -type f | grep -F -e "$word" >/dev/null || grep -rqaF -e "$word" "$root/mnt/backup" || fail "the backups have no $word to look for"
