@@ -20,4 +20,4 @@ pub use step::{Step, Way};
 
 /// The directory of the journal and of the manifests that are out of the kubelet's sight, below the
 /// Kubernetes directory.
-pub const DIRECTORY: &str = "hypercloud-etcd-restore";
+const DIRECTORY: &str = "hypercloud-etcd-restore";
