@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::bump::{Sighting, Witness};
-use crate::catalog::{self, Catalog, Listing, Manifest, Outcome, Selector};
+use crate::catalog::{self, Catalog, Listing, Manifest, Selector};
 use crate::config::Config;
 use crate::error::{Error, Refusal, Why};
 use crate::snapshot::{Facts, Sha256, Wrapping};
@@ -216,7 +216,7 @@ impl Candidate {
     pub(super) fn warnings(&self) -> Vec<String> {
         let manifest = self.manifest.as_ref();
         let unverified = manifest
-            .and_then(doubt)
+            .and_then(Manifest::doubt)
             .map(|why| format!("the backup is not verified: {why}"));
         let suspect = manifest
             .and_then(suspicion)
@@ -245,7 +245,7 @@ fn difference(manifest: &Manifest, sha256: Sha256, facts: &Facts) -> Option<Stri
 
 /// Refuses a backup that is not to be trusted, unless the operator takes that upon themselves.
 fn require_trust(manifest: &Manifest, listing: &Listing, pick: &Pick) -> Result<(), Refusal> {
-    let unverified = doubt(manifest).filter(|_| !pick.allow_unverified);
+    let unverified = manifest.doubt().filter(|_| !pick.allow_unverified);
     let suspect = suspicion(manifest).filter(|_| !pick.allow_suspect);
     let id = manifest.id.to_string();
     let instead = good_before(listing, manifest);
@@ -270,19 +270,6 @@ fn changed(manifest: &Manifest, listing: &Listing, why: String) -> Refusal {
         source: Why(why),
         instead: good_before(listing, manifest),
     }
-}
-
-/// Why a backup is not to be trusted: what its proofs lack.
-fn doubt(manifest: &Manifest) -> Option<String> {
-    if manifest.verified {
-        return None;
-    }
-    let doubts = manifest
-        .verification
-        .iter()
-        .filter(|step| step.result != Outcome::Passed);
-    let details: Vec<&str> = doubts.map(|step| step.detail.as_str()).collect();
-    Some(details.join("; "))
 }
 
 /// Why a backup may not show what the cluster is meant to be.
