@@ -11,6 +11,7 @@ use super::bump::{Sighting, Witness};
 use crate::catalog::{self, Catalog, Listing, Manifest, Selector};
 use crate::config::Config;
 use crate::error::{Error, Refusal, Why};
+use crate::jobs::look;
 use crate::snapshot::{Facts, Sha256, Wrapping};
 use crate::store::{self, Directory};
 
@@ -101,8 +102,7 @@ impl Candidate {
             source,
         })?;
         let listing = config
-            .and_then(|config| Directory::open(&config.backup.dir).ok())
-            .and_then(|directory| Catalog::of(&directory).list_present().ok())
+            .and_then(|config| look::manifests(config).ok())
             .unwrap_or_default();
         Ok(Candidate {
             // it is told to people who are in other directories
