@@ -100,7 +100,7 @@ pub struct Options {
 
 impl Options {
     /// The flags of the command line that ask for the same.
-    pub(super) fn flags(self) -> impl Iterator<Item = &'static str> {
+    pub fn flags(self) -> impl Iterator<Item = &'static str> {
         let flags = [
             (self.clear_alarms, "--clear-alarms"),
             (self.compact, "--compact"),

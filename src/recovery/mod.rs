@@ -12,6 +12,7 @@ mod places;
 mod plan;
 mod step;
 
+pub use commands::{require_agreement, shared};
 pub use error::Error;
 pub use journal::{Expected, Goal, Journal, JournalFile, Options, Pod, Record};
 pub use places::Places;

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::Changes;
 use super::bump::{Sighting, Witness};
 use crate::catalog::{self, Catalog, Listing, Manifest, Selector};
 use crate::config::Config;
+use crate::datadir::Layout;
 use crate::error::{Error, Refusal, Why};
 use crate::jobs::look;
+use crate::recovery::Options;
 use crate::snapshot::{Facts, Sha256, Wrapping};
 use crate::store::{self, Directory};
 
@@ -32,6 +35,20 @@ pub struct Pick {
     pub allow_other_cluster: bool,
     /// A file may lack the digest of its bytes, or have a wrong one.
     pub skip_hash_check: bool,
+}
+
+impl Pick {
+    /// These, and what is changed of the database, as a restore in place remembers them.
+    pub(in crate::jobs) fn options(&self, changes: Changes) -> Options {
+        Options {
+            clear_alarms: changes.clear_alarms,
+            compact: changes.layout == Layout::Compact,
+            skip_hash_check: self.skip_hash_check,
+            allow_unverified: self.allow_unverified,
+            allow_suspect: self.allow_suspect,
+            allow_other_cluster: self.allow_other_cluster,
+        }
+    }
 }
 
 /// Where a snapshot is.
