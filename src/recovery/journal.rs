@@ -1,7 +1,7 @@
 //! The journal: every step is written down, durably, before it is begun and when it is done.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DIRECTORY, Error, Places, Step, Way, commands};
 use crate::sha256::Sha256;
+use crate::store;
 
 /// The version of the journal's shape.
 const FORMAT: u32 = 1;
@@ -100,7 +101,7 @@ pub struct Options {
 
 impl Options {
     /// The flags of the command line that ask for the same.
-    pub(super) fn flags(self) -> impl Iterator<Item = &'static str> {
+    pub fn flags(self) -> impl Iterator<Item = &'static str> {
         let flags = [
             (self.clear_alarms, "--clear-alarms"),
             (self.compact, "--compact"),
@@ -340,14 +341,15 @@ impl JournalFile {
     }
 
     fn read_at(&self, path: PathBuf) -> Result<Option<Journal>, Error> {
-        let mut bytes = Vec::new();
-        match crate::store::open_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file
-                .and_then(|file| file.take(LARGEST).read_to_end(&mut bytes))
-                .map_err(|source| failed(&path, source))?,
+        let parsed = match store::read_file(&path, LARGEST) {
+            Ok(bytes) => self.parse(&bytes),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound => return Ok(None),
+                io::ErrorKind::FileTooLarge => Err(error.to_string()),
+                _ => return Err(failed(&path, error)),
+            },
         };
-        match self.parse(&bytes) {
+        match parsed {
             Ok(journal) => Ok(Some(journal)),
             Err(why) => Err(Error::Damaged { path, why }),
         }

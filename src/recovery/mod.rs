@@ -12,6 +12,7 @@ mod places;
 mod plan;
 mod step;
 
+pub use commands::{require_agreement, shared};
 pub use error::Error;
 pub use journal::{Expected, Goal, Journal, JournalFile, Options, Pod, Record};
 pub use places::Places;
@@ -20,4 +21,4 @@ pub use step::{Step, Way};
 
 /// The directory of the journal and of the manifests that are out of the kubelet's sight, below the
 /// Kubernetes directory.
-pub const DIRECTORY: &str = "hypercloud-etcd-restore";
+const DIRECTORY: &str = "hypercloud-etcd-restore";

@@ -404,5 +404,19 @@ pub fn open_file(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Reads a small regular file as [`open_file`] opens it.
+///
+/// # Errors
+/// The system's; [`io::ErrorKind::FileTooLarge`] where it has more than `limit` bytes.
+pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_file(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let why = format!("it is larger than {limit} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests;

@@ -22,10 +22,9 @@ use jiff::Timestamp;
 
 use super::restore::{self, Ahead, Changes, Chosen, Earlier, Pick, Sighting, Witness};
 use crate::config::{self, Config};
-use crate::datadir::Layout;
 use crate::error::Error;
 use crate::etcd::MemberStatus;
-use crate::recovery::{self, Journal, JournalFile, Options, Plan, Source, Step, Way, Wish};
+use crate::recovery::{self, Journal, JournalFile, Plan, Source, Step, Way, Wish};
 use crate::store::{Directory, Lock};
 
 /// What is restored, and how.
@@ -124,14 +123,7 @@ fn draw(
         bump: bump.as_ref().map_or(0, |bump| bump.by),
         bump_reason: bump.map_or_else(|| "not at all, as asked for".into(), |bump| bump.reason),
         config: unusual(&config.path),
-        options: Options {
-            clear_alarms: request.changes.clear_alarms,
-            compact: request.changes.layout == Layout::Compact,
-            skip_hash_check: request.pick.skip_hash_check,
-            allow_unverified: request.pick.allow_unverified,
-            allow_suspect: request.pick.allow_suspect,
-            allow_other_cluster: request.pick.allow_other_cluster,
-        },
+        options: request.pick.options(request.changes),
     };
     let facts = chosen.verified().facts();
     let source = Source {
