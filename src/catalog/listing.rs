@@ -35,6 +35,9 @@ pub struct Listing<B = Manifest> {
 /// A manifest, and whether its snapshot is there.
 type Looked<B> = (B, Result<(), String>);
 
+/// The same, with what tells the manifest from a later one.
+type Stamped = (Stamp, Looked<Summary>);
+
 /// What came of a file, by its name.
 type Found<T> = (String, Result<T, String>);
 
@@ -114,17 +117,17 @@ impl Catalog<'_> {
     }
 
     /// Looks at every manifest that is not known as it is, and for the snapshot of each.
-    fn look(self, known: &Known) -> Result<Vec<Found<(Stamp, Looked<Summary>)>>, Error> {
+    fn look(self, known: &Known) -> Result<Vec<Found<Stamped>>, Error> {
         Ok(read_all(&self.manifest_names()?, |name| {
             let unchanged = |of: &Stamp| self.directory.stamp(name).is_ok_and(|now| now == *of);
-            let (stamp, summary) = match known.get(name).filter(|(stamp, _)| unchanged(stamp)) {
-                Some(known) => known.clone(),
-                None => {
+            let (stamp, summary) =
+                if let Some(known) = known.get(name).filter(|(stamp, _)| unchanged(stamp)) {
+                    known.clone()
+                } else {
                     let read = self.directory.read_stamped(name, MANIFEST_LIMIT);
                     let (bytes, stamp) = read.map_err(reason)?;
                     (stamp, Summary::parse(name, &bytes)?)
-                }
-            };
+                };
             let presence = self.presence(&summary.file, summary.stored.size);
             Ok((stamp, (summary, presence)))
         }))

@@ -341,41 +341,31 @@ impl JournalFile {
     }
 
     fn read_at(&self, path: PathBuf) -> Result<Option<Journal>, Error> {
-        let parsed = match store::read_file(&path, LARGEST) {
-            Ok(bytes) => self.parse(&bytes),
-            Err(error) => match error.kind() {
-                io::ErrorKind::NotFound => return Ok(None),
-                io::ErrorKind::FileTooLarge => Err(error.to_string()),
-                _ => return Err(failed(&path, error)),
-            },
+        let Some(journal) = decoded(&path)? else {
+            return Ok(None);
         };
-        match parsed {
-            Ok(journal) => Ok(Some(journal)),
-            Err(why) => Err(Error::Damaged { path, why }),
+        match self.require_ours(&journal) {
+            Ok(()) => Ok(Some(journal)),
+            Err(why) => Err(Error::Damaged {
+                path,
+                why: why.into(),
+            }),
         }
     }
 
-    fn parse(&self, bytes: &[u8]) -> Result<Journal, String> {
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
-        let Format { format } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if format != FORMAT {
-            return Err(format!("it is of format {format}, not {FORMAT}"));
-        }
-        let journal: Journal = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    /// Nothing that a journal names is moved or removed unless it is of a restore here.
+    fn require_ours(&self, journal: &Journal) -> Result<(), &'static str> {
         let is_plain = |pod: &Pod| !pod.file.contains('/') && !pod.file.starts_with('.');
         if !journal.places.are_of(&self.kubernetes, &journal.id) {
-            return Err("its paths are not those of a restore here".into());
+            return Err("its paths are not those of a restore here");
         }
         if !journal.pods.iter().all(is_plain) {
-            return Err("it names manifests that are no files of the manifest directory".into());
+            return Err("it names manifests that are no files of the manifest directory");
         }
         if journal.previous.iter().any(|id| id.contains('/')) {
-            return Err("it names a journal that is not beside it".into());
+            return Err("it names a journal that is not beside it");
         }
-        Ok(journal)
+        Ok(())
     }
 
     /// What the last restore says, which is over.
@@ -418,6 +408,35 @@ impl JournalFile {
         fs::rename(&draft, path)?;
         File::open(&self.directory)?.sync_all()
     }
+}
+
+/// What a journal says, wherever it is of; `None` where there is none.
+fn decoded(path: &Path) -> Result<Option<Journal>, Error> {
+    let decoded = match store::read_file(path, LARGEST) {
+        Ok(bytes) => decode(&bytes),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound => return Ok(None),
+            io::ErrorKind::FileTooLarge => Err(error.to_string()),
+            _ => return Err(failed(path, error)),
+        },
+    };
+    let damaged = |why| Error::Damaged {
+        path: path.into(),
+        why,
+    };
+    decoded.map(Some).map_err(damaged)
+}
+
+fn decode(bytes: &[u8]) -> Result<Journal, String> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let Format { format } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if format != FORMAT {
+        return Err(format!("it is of format {format}, not {FORMAT}"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
 fn failed(path: &Path, source: io::Error) -> Error {

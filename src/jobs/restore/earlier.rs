@@ -94,13 +94,24 @@ mod tests {
             file.write_all(bytes).unwrap();
         };
         let now = Timestamp::from_second(1_763_800_000).unwrap();
-        for (name, revision, step) in [
-            ("journal.json", 5_000, Step::SwapIn),
-            ("journal-20261122T060000Z.json", 9_000, Step::SwapIn),
-            ("journal-20261123T060000Z.json", 70_000, Step::Stop),
+        // whatever the directory was called then
+        let elsewhere = Path::new("/etc/kubernetes");
+        for (name, kubernetes, revision, step) in [
+            ("journal.json", kubernetes.path(), 5_000, Step::SwapIn),
+            (
+                "journal-20261122T060000Z.json",
+                elsewhere,
+                9_000,
+                Step::SwapIn,
+            ),
+            (
+                "journal-20261123T060000Z.json",
+                elsewhere,
+                70_000,
+                Step::Stop,
+            ),
         ] {
-            let bytes = journal(kubernetes.path(), revision, step, now);
-            put(name, &bytes);
+            put(name, &journal(kubernetes, revision, step, now));
         }
         put("journal-damaged.json", b"{");
         let earlier = Earlier::of(kubernetes.path());

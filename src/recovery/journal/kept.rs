@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Error, Journal, JournalFile, NAME, failed};
+use super::{Error, Journal, JournalFile, NAME, decoded, failed};
 
 impl JournalFile {
     /// Keeps a copy of the last restore's journal under that restore's name, and tells its id. The
@@ -59,7 +59,8 @@ impl JournalFile {
             .collect()
     }
 
-    /// The journals of all restores on this host, in no order; of one that cannot be read, why.
+    /// The journals of all restores on this host, in no order, for what they tell: where they say that
+    /// things lie, they need not. Of one that cannot be read, why.
     #[must_use]
     pub fn all(&self) -> Vec<Result<Journal, Error>> {
         let entries = match self.directory.read_dir() {
@@ -72,7 +73,7 @@ impl JournalFile {
             name == NAME || (name.starts_with("journal-") && name.ends_with(".json"))
         };
         let paths = entries.flatten().map(|entry| entry.path());
-        let journals = paths.filter(is_journal).map(|path| self.read_at(path));
+        let journals = paths.filter(is_journal).map(|path| decoded(&path));
         journals.filter_map(Result::transpose).collect()
     }
 
