@@ -29,6 +29,7 @@ pub use site::Site;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use serde::Serialize;
@@ -209,34 +210,64 @@ fn write(
     (file, path): (&File, &Path),
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Written, Error> {
-    let written = database::write(source, contents, layout, file, progress);
-    let size = written.map_err(|failure| match failure {
-        Failure::Source(damage) => Error::Source(damage),
-        Failure::File(error) => failed(path, "written")(error),
-        Failure::Nested(bucket) => Error::Nested(bucket),
-    })?;
-    let mut tell = |done| {
-        progress(Progress {
-            step: Step::Prove,
-            done,
-            total: size,
+    let (tell, told) = mpsc::channel();
+    thread::scope(|scope| {
+        let syncing = scope.spawn(move || sync(file, &told));
+        let mut wrote = |step| {
+            let _ = tell.send(Wrote::Some);
+            progress(step);
+        };
+        let size = database::write(source, contents, layout, file, &mut wrote);
+        let size = size.map_err(|failure| match failure {
+            Failure::Source(damage) => Error::Source(damage),
+            Failure::File(error) => failed(path, "written")(error),
+            Failure::Nested(bucket) => Error::Nested(bucket),
         });
-    };
-    tell(0);
-    let (proven, synced) = thread::scope(|scope| {
-        let syncing = scope.spawn(|| file.sync_all());
-        let proven = database::prove(contents, file, size);
-        (proven, syncing.join())
-    });
-    proven?;
-    let synced = synced.unwrap_or_else(|_| Err(io::Error::other("the syncing thread has ended")));
-    synced.map_err(failed(path, "made durable"))?;
-    tell(size);
-    Ok(Written {
-        revision: contents.revision,
-        hash: status_hash(&contents.sums),
-        size,
+        if size.is_ok() {
+            // a thread that has ended says why below
+            let _ = tell.send(Wrote::All);
+        }
+        drop(tell);
+        let size = size?;
+        let mut tell = |done| {
+            progress(Progress {
+                step: Step::Prove,
+                done,
+                total: size,
+            });
+        };
+        tell(0);
+        database::prove(contents, file, size)?;
+        let ended = |_| Err(io::Error::other("the syncing thread has ended"));
+        let synced = syncing.join().unwrap_or_else(ended);
+        synced.map_err(failed(path, "made durable"))?;
+        tell(size);
+        Ok(Written {
+            revision: contents.revision,
+            hash: status_hash(&contents.sums),
+            size,
+        })
     })
+}
+
+/// How much of a file is written.
+#[derive(PartialEq)]
+enum Wrote {
+    Some,
+    All,
+}
+
+/// Makes a file durable while it is written, so that the disk does not wait for the last byte. One of
+/// which nobody says that it is whole is of no use, and need not be durable.
+fn sync(file: &File, told: &Receiver<Wrote>) -> io::Result<()> {
+    while let Ok(wrote) = told.recv() {
+        // one time for all that was written since the last
+        if wrote == Wrote::All || told.try_iter().any(|wrote| wrote == Wrote::All) {
+            return file.sync_all();
+        }
+        file.sync_data()?;
+    }
+    Ok(())
 }
 
 /// Writes the log to a directory in the data directory, which is made with all that are above it.
