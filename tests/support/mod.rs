@@ -14,6 +14,7 @@ pub(crate) mod mount;
 pub(crate) mod node;
 pub(crate) mod pki;
 pub(crate) mod readme;
+pub(crate) mod runtime;
 
 use std::thread;
 use std::time::{Duration, Instant};
