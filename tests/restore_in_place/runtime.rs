@@ -8,6 +8,7 @@ use hypercloud_etcd::host::{self, Container};
 
 use super::{Story, open_step};
 use crate::support::command::DEADLINE;
+use crate::support::containerd::Containerd;
 use crate::support::poll_until;
 use crate::support::runtime::{CREATED, EXITED, Listed, Manner, RUNNING, Runtime};
 
@@ -178,4 +179,52 @@ fn whatever_a_runtime_answers_is_an_answer_or_an_error_within_seconds() {
     std::fs::remove_file(&socket).unwrap();
     let error = asked(&socket).unwrap_err().to_string();
     assert!(error.contains("No such file"), "{error}");
+}
+
+#[test]
+fn debians_containerd_is_asked_and_what_it_has_is_waited_for() {
+    let Some(containerd) = Containerd::start() else {
+        return;
+    };
+    let socket = containerd.socket();
+    assert_eq!(asked(&socket).unwrap(), []);
+    let Some(story) = Story::newest() else { return };
+    let node = &story.node;
+    node.use_runtime(&socket);
+    let (etcd, scheduler) = (node.pod("etcd"), node.pod("kube-scheduler"));
+    let other = containerd.create((SYSTEM, "etcd-operator-7f9c"), "etcd");
+    let running = containerd.create((SYSTEM, &etcd), "etcd");
+    containerd.start_container(&other);
+    containerd.start_container(&running);
+    let mut found = asked(&socket).unwrap();
+    found.sort_by(|one, other| one.pod.cmp(&other.pod));
+    let told: Vec<(&str, &str)> = found
+        .iter()
+        .map(|it| (it.id.as_str(), it.pod.as_str()))
+        .collect();
+    let expected = [(&*running, &*etcd), (&*other, "etcd-operator-7f9c")];
+    assert_eq!(told, expected);
+    assert!(found.iter().all(|it| it.is_running && it.name == "etcd"));
+
+    let restore = ["latest", "--in-place", "--yes", "--wait", "10s"];
+    let failed = node.restore(&restore).expect_code(69);
+    let named = format!(
+        "the container etcd ({}) of pod {SYSTEM}/{etcd}, which the container runtime still lists as running",
+        &running[..13]
+    );
+    assert!(failed.stderr.contains(&named), "{failed}");
+    assert!(!failed.stderr.contains("etcd-operator"), "{failed}");
+    containerd.stop_container(&running);
+    node.restore(&["--resume"]).expect_success();
+    story.assert_restored("stopped");
+
+    let created = containerd.create(("default", &scheduler), "kube-scheduler");
+    let back = ["--rollback", "--yes", "--wait", "10s"];
+    let failed = node.restore(&back).expect_code(69);
+    let named = format!("of pod default/{scheduler}, which the container runtime has created");
+    assert!(failed.stderr.contains(&named), "{failed}");
+    containerd.remove_container(&created);
+    let done = node.restore(&["--rollback", "--yes"]).expect_success();
+    assert!(!done.stderr.contains("WARNING"), "{done}");
+    story.assert_returned("removed");
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod command;
+pub(crate) mod containerd;
 pub(crate) mod etcd;
 pub(crate) mod fake;
 pub(crate) mod history;
