@@ -99,7 +99,7 @@ impl Error {
                 "The kubelet ends the containers of a pod whose manifest is gone. See whether it runs: systemctl status kubelet; what the container runtime has: crictl ps -a; and end what was left over: crictl stop ID, then crictl rm ID"
             }
             Error::Runtime { .. } => {
-                "See whether it runs: systemctl status containerd; and whether it answers: crictl ps"
+                "See whether it runs, for containerd with: systemctl status containerd; and whether it answers: crictl ps"
             }
             Error::NotStarted { .. } => {
                 "The kubelet starts it. See whether that runs: systemctl status kubelet; and what the pod says: crictl ps -a"

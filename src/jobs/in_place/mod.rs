@@ -51,8 +51,8 @@ pub struct Request {
     pub changes: Changes,
 }
 
-/// What comes from outside: the time, this host's name and kubelet, how long to wait, and who wants to know how far it
-/// is.
+/// What comes from outside: the time, what this host is, how long to wait, and who wants to know how
+/// far it is.
 pub struct Run<'r> {
     /// The time.
     pub clock: &'r dyn Fn() -> Timestamp,
