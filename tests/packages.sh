@@ -76,7 +76,8 @@ for wanted in usr/bin/hypercloud-etcd etc/hypercloud-etcd/config.toml usr/lib/sy
     usr/share/man/man1/hypercloud-etcd.1.gz usr/share/man/man5/hypercloud-etcd.toml.5.gz \
     usr/share/bash-completion/completions/hypercloud-etcd usr/share/zsh/vendor-completions/_hypercloud-etcd \
     usr/share/fish/vendor_completions.d/hypercloud-etcd.fish usr/share/doc/hypercloud-etcd/changelog.gz \
-    usr/share/doc/hypercloud-etcd/third-party-notices.gz usr/share/doc/hypercloud-etcd/examples/{hypercloud-etcd,local,external-etcd,three-control-plane-nodes}.toml; do
+    usr/share/doc/hypercloud-etcd/third-party-notices.gz usr/share/doc/hypercloud-etcd/examples/{hypercloud-etcd,local,s3-encrypted,external-etcd,three-control-plane-nodes}.toml \
+    usr/share/doc/hypercloud-etcd/examples/{offsite.env,hypercloud-etcd-offsite.service,hypercloud-etcd-offsite.timer}; do
     [ -s "$work/deb/$wanted" ] || fail "there is no $wanted"
 done
 [ "$(dpkg-deb --info "$deb" conffiles)" = /etc/hypercloud-etcd/config.toml ] || fail "the conffiles"

@@ -289,6 +289,34 @@ fn hosts_of_one_cluster_that_share_a_directory_count_together_and_each_prunes_al
 }
 
 #[test]
+fn each_host_of_a_cluster_prunes_what_it_has_made_and_nothing_on_another() {
+    let policy = "keep_last = 2\nkeep_daily = 0\nkeep_weekly = 0\nmin_verified = 1";
+    let hosts = [host(policy), host(policy)];
+    let laid = hosts.each_ref().map(|(host, _)| ten_days(host));
+    for turn in 0..hosts.len() {
+        // one that has had its turn keeps the newest it had, and the one that it has made
+        let (host, _) = &hosts[turn];
+        host.run(&["backup"]).expect_success();
+        for (other, ((host, _), laid)) in hosts.iter().zip(&laid).enumerate() {
+            let left = whole(&host.backups);
+            if other <= turn {
+                assert_eq!((left.len(), &left[0]), (2, &laid[9]), "host {other}");
+            } else {
+                assert_eq!(&left, laid, "host {other}");
+            }
+        }
+    }
+    // by hand, too, a host is pruned without the others
+    fs::remove_dir_all(&hosts[0].0.backups).unwrap();
+    let (host, _) = &hosts[1];
+    let fates = fates(&host.run(&["prune", "--json"]).expect_success());
+    assert!(
+        fates.iter().all(|(_, keep, removed)| *keep && !removed),
+        "{fates:?}"
+    );
+}
+
+#[test]
 fn backups_of_another_cluster_in_the_directory_count_for_nothing_and_are_not_removed() {
     let (host, _server) = host(
         "keep_last = 2\nkeep_daily = 0\nkeep_weekly = 0\nmin_verified = 1\nmax_total_size = \"1KiB\"",

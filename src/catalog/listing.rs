@@ -35,10 +35,19 @@ pub struct Listing<B = Manifest> {
 /// A manifest, and whether its snapshot is there.
 type Looked<B> = (B, Result<(), String>);
 
+/// The same, with what tells the manifest from a later one.
+type Stamped = (Stamp, Looked<Summary>);
+
+/// What came of a file, by its name.
+type Found<T> = (String, Result<T, String>);
+
+/// Manifests by their names, as they were when they were read.
+type Known = HashMap<String, (Stamp, Summary)>;
+
 /// What was read before, so that it is not read again.
 #[derive(Debug, Default)]
 pub struct Memory {
-    known: HashMap<String, (Stamp, Summary)>,
+    known: Known,
 }
 
 impl<B> Default for Listing<B> {
@@ -79,34 +88,49 @@ impl Catalog<'_> {
     }
 
     /// What [`Catalog::summaries`] finds, without the backups whose snapshot is not there in its
-    /// full size: these are among what cannot be read. No byte of a snapshot is looked at, nor a
-    /// manifest that is in the memory and was not changed since.
+    /// full size: these are among what cannot be read. No byte of a snapshot is looked at.
     ///
     /// # Errors
     /// Those of [`Catalog::list_present`].
-    pub fn present(&self, memory: &mut Memory) -> Result<Listing<Summary>, Error> {
-        let read = read_all(&self.manifest_names()?, |name| {
-            let stamp = self.directory.stamp(name).map_err(reason)?;
-            let known = memory.known.get(name).filter(|(of, _)| *of == stamp);
-            let summary = match known {
-                Some((_, summary)) => summary.clone(),
-                None => Summary::parse(name, &self.bytes(name)?)?,
-            };
-            let presence = self.presence(&summary.file, summary.stored.size);
-            Ok((stamp, summary, presence))
-        });
+    pub fn present(&self) -> Result<Listing<Summary>, Error> {
+        let looked = self.look(&HashMap::new())?.into_iter();
+        let looked = looked.map(|(name, result)| (name, result.map(|(_, looked)| looked)));
+        Ok(self.present_of(looked.collect(), |backup| (backup.started, &backup.id)))
+    }
+
+    /// What [`Catalog::present`] finds, without a look at the manifests that are in the memory and
+    /// were not changed since.
+    ///
+    /// # Errors
+    /// Those of [`Catalog::list_present`].
+    pub fn present_again(&self, memory: &mut Memory) -> Result<Listing<Summary>, Error> {
+        let looked = self.look(&memory.known)?;
         memory.known.clear();
-        let mut found = Vec::with_capacity(read.len());
-        for (name, result) in read {
-            found.push(match result {
-                Ok((stamp, summary, presence)) => {
-                    memory.known.insert(name.clone(), (stamp, summary.clone()));
-                    (name, Ok((summary, presence)))
-                }
-                Err(why) => (name, Err(why)),
-            });
+        let mut found = Vec::with_capacity(looked.len());
+        for (name, result) in looked {
+            if let Ok((stamp, (summary, _))) = &result {
+                memory.known.insert(name.clone(), (*stamp, summary.clone()));
+            }
+            found.push((name, result.map(|(_, looked)| looked)));
         }
         Ok(self.present_of(found, |backup| (backup.started, &backup.id)))
+    }
+
+    /// Looks at every manifest that is not known as it is, and for the snapshot of each.
+    fn look(self, known: &Known) -> Result<Vec<Found<Stamped>>, Error> {
+        Ok(read_all(&self.manifest_names()?, |name| {
+            let unchanged = |of: &Stamp| self.directory.stamp(name).is_ok_and(|now| now == *of);
+            let (stamp, summary) =
+                if let Some(known) = known.get(name).filter(|(stamp, _)| unchanged(stamp)) {
+                    known.clone()
+                } else {
+                    let read = self.directory.read_stamped(name, MANIFEST_LIMIT);
+                    let (bytes, stamp) = read.map_err(reason)?;
+                    (stamp, Summary::parse(name, &bytes)?)
+                };
+            let presence = self.presence(&summary.file, summary.stored.size);
+            Ok((stamp, (summary, presence)))
+        }))
     }
 
     /// The newest backup that is good, whose snapshot is there in its full size, and that began at
@@ -155,7 +179,7 @@ impl Catalog<'_> {
     /// neither.
     fn present_of<B>(
         self,
-        looked: Vec<(String, Result<Looked<B>, String>)>,
+        looked: Vec<Found<Looked<B>>>,
         place: impl Fn(&B) -> (Timestamp, &BackupId),
     ) -> Listing<B> {
         let (mut read, mut lost) = (Vec::with_capacity(looked.len()), Vec::new());
@@ -188,7 +212,7 @@ impl Catalog<'_> {
     /// set back.
     fn listing<B>(
         self,
-        read: Vec<(String, Result<B, String>)>,
+        read: Vec<Found<B>>,
         place: impl Fn(&B) -> (Timestamp, &BackupId),
     ) -> Listing<B> {
         let mut listing = Listing {
@@ -214,7 +238,7 @@ impl Catalog<'_> {
 fn read_all<T: Send>(
     names: &[String],
     read: impl Fn(&str) -> Result<T, String> + Sync,
-) -> Vec<(String, Result<T, String>)> {
+) -> Vec<Found<T>> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let most = processors.min(THREADS);
     let threads = (names.len() / WORTH_A_THREAD).clamp(1, most);

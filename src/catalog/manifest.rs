@@ -200,6 +200,16 @@ impl Manifest {
         self.succeeds = other.map(str::to_owned).collect();
     }
 
+    /// Why it was no good backup from the beginning: the proofs that were not given; `None` where it is
+    /// verified.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        let steps = self.verification.iter();
+        let missing = steps.filter(|step| step.result != Outcome::Passed);
+        let details: Vec<&str> = missing.map(|step| step.detail.as_str()).collect();
+        (!self.verified).then(|| details.join("; "))
+    }
+
     /// The result of one proof.
     #[must_use]
     pub fn proof(&self, proof: Proof) -> Option<&Step> {

@@ -495,7 +495,7 @@ fn what_is_remembered_is_what_is_there() {
     let catalog = Catalog::of(&directory);
     let mut memory = Memory::default();
     let ids = |memory: &mut Memory| -> Vec<(String, bool)> {
-        let listing = catalog.present(memory).unwrap();
+        let listing = catalog.present_again(memory).unwrap();
         let backups = listing.backups.iter();
         backups.map(|b| (b.id.to_string(), b.pinned)).collect()
     };
@@ -518,7 +518,10 @@ fn what_is_remembered_is_what_is_there() {
         .set_len(1)
         .unwrap();
     assert_eq!(ids(&mut memory), [(first.to_owned(), true)]);
-    assert_eq!(catalog.present(&mut memory).unwrap().unreadable.len(), 1);
+    assert_eq!(
+        catalog.present_again(&mut memory).unwrap().unreadable.len(),
+        1
+    );
     catalog.remove(&backup.id).unwrap();
     assert!(ids(&mut memory).is_empty());
 }

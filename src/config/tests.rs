@@ -185,11 +185,14 @@ fn every_example_is_accepted_without_a_warning() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples");
     let mut seen = 0;
     for example in fs::read_dir(examples).unwrap() {
-        let text = fs::read_to_string(example.unwrap().path()).unwrap();
-        assert!(good(&text).warnings.is_empty());
-        seen += 1;
+        let path = example.unwrap().path();
+        // units of systemd and their environment lie beside them
+        if path.extension().is_some_and(|is| is == "toml") {
+            assert!(good(&fs::read_to_string(path).unwrap()).warnings.is_empty());
+            seen += 1;
+        }
     }
-    assert!(seen >= 3);
+    assert!(seen >= 4);
     assert_eq!(good(EXTERNAL).etcd.endpoints.len(), 3);
     assert!(good(EXTERNAL).pki.files.is_empty());
 }

@@ -13,7 +13,7 @@ use super::Daemon;
 use super::plan::{End, Ticks, Verdict};
 use super::signals::{Signal, Signals};
 use super::story::Pace;
-use crate::catalog::{Manifest, Outcome, Trigger};
+use crate::catalog::{Manifest, Trigger};
 use crate::error::{Error, ExitCode};
 use crate::jobs::backup::{Progress, Run, backup};
 use crate::jobs::prune;
@@ -212,16 +212,7 @@ impl Daemon<'_> {
             backup: Some(id.clone()),
             error: None,
         };
-        if manifest.verified {
-            self.state.failing = None;
-            tracing::info!(
-                message_id = event::BACKUP_DONE, backup_id = %id, revision, bytes, duration_ms,
-                endpoint = %endpoint, %trigger,
-                "backup {id} is verified: {size} at revision {revision} from {endpoint} in {} ({trigger}, planned for {tick:.0})",
-                span(took)
-            );
-        } else {
-            let why = doubts(manifest);
+        if let Some(why) = manifest.doubt() {
             let error = format!("backup {id} was kept but is not verified: {why}");
             tracing::error!(
                 message_id = event::BACKUP_FAILED, backup_id = %id, revision, bytes, duration_ms,
@@ -231,6 +222,14 @@ impl Daemon<'_> {
             past.outcome = Came::Unverified;
             past.error = Some(error.clone());
             self.fails(tick, trigger, error);
+        } else {
+            self.state.failing = None;
+            tracing::info!(
+                message_id = event::BACKUP_DONE, backup_id = %id, revision, bytes, duration_ms,
+                endpoint = %endpoint, %trigger,
+                "backup {id} is verified: {size} at revision {revision} from {endpoint} in {} ({trigger}, planned for {tick:.0})",
+                span(took)
+            );
         }
         self.state.add(past);
         self.settle(tick);
@@ -320,16 +319,6 @@ impl Daemon<'_> {
         }
         self.remember();
     }
-}
-
-/// The proofs that were not given.
-fn doubts(manifest: &Manifest) -> String {
-    let missing = manifest
-        .verification
-        .iter()
-        .filter(|step| step.result != Outcome::Passed);
-    let details: Vec<&str> = missing.map(|step| step.detail.as_str()).collect();
-    details.join("; ")
 }
 
 fn millis(took: Duration) -> u64 {

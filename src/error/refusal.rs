@@ -62,16 +62,6 @@ pub enum Refusal {
         /// Both clusters.
         source: Why,
     },
-    /// Several members have to be told the same, or they never form one cluster.
-    #[error("all {members} members need the same {what}, and each would get its own")]
-    Apart {
-        /// How many.
-        members: usize,
-        /// What.
-        what: &'static str,
-        /// What they are to be told.
-        options: String,
-    },
     /// The member's own URLs are not those that the others are told.
     #[error("the advertised URLs of \"{name}\" are not those that the initial cluster gives it")]
     Advertised {
@@ -146,9 +136,6 @@ impl Refusal {
                  new id, so that backups from before a restore need it, too."
                     .into()
             }
-            Refusal::Apart { options, .. } => {
-                format!("Give it to each of them, on its host: {options}")
-            }
             Refusal::Advertised {
                 advertised,
                 expected,
@@ -166,9 +153,7 @@ impl Refusal {
 
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
-            Refusal::Apart { .. } | Refusal::Advertised { .. } | Refusal::TooFar { .. } => {
-                ExitCode::Usage
-            }
+            Refusal::Advertised { .. } | Refusal::TooFar { .. } => ExitCode::Usage,
             Refusal::Space { .. } => ExitCode::CannotCreate,
             _ => ExitCode::Verification,
         }

@@ -32,7 +32,7 @@ pub fn manifests(config: &Config) -> Result<Listing, Error> {
 /// Where the directory cannot be read.
 pub fn present(config: &Config) -> Result<Listing<Summary>, Error> {
     let directory = Directory::open(&config.backup.dir)?;
-    Ok(Catalog::of(&directory).present(&mut Memory::default())?)
+    Ok(Catalog::of(&directory).present()?)
 }
 
 /// All backups, newest first, whether their snapshots are there or not.
@@ -68,7 +68,7 @@ pub fn status(
 ) -> Result<Status, Error> {
     let directory = Directory::open(&config.backup.dir)?;
     let catalog = Catalog::of(&directory);
-    let listing = catalog.present(memory)?;
+    let listing = catalog.present_again(memory)?;
     if trouble.pruning.is_some() && is_pruned(config, catalog, &listing, now)? {
         trouble.pruning = None;
     }

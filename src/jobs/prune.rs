@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{blocking, lock};
-use crate::catalog::{BackupId, Catalog, Manifest, Memory, Removed};
+use crate::catalog::{BackupId, Catalog, Manifest, Removed};
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::pki;
@@ -130,7 +130,7 @@ impl Drop for StopOnDrop {
 }
 
 fn plan(config: &Config, catalog: Catalog<'_>, now: Timestamp) -> Result<Pruned, Error> {
-    let listing = catalog.present(&mut Memory::default())?;
+    let listing = catalog.present()?;
     let plan = Plan::make(&config.retention, &listing.backups, None, now).with_lost(&listing.lost);
     let is_held = |path: &Path| {
         let name = path.file_name().and_then(OsStr::to_str);
@@ -354,7 +354,7 @@ pub(super) fn room(
     let mut missing = needed
         .saturating_add(config.backup.reserve)
         .saturating_sub(free);
-    let listing = Catalog::of(directory).present(&mut Memory::default())?;
+    let listing = Catalog::of(directory).present()?;
     let coming = Some(Coming { size: needed });
     let plan =
         Plan::make(&config.retention, &listing.backups, coming, now).with_lost(&listing.lost);

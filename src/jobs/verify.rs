@@ -105,7 +105,9 @@ pub fn verify(
         }
     }
     found.extend(super::pki::prove(manifest, &directory));
-    let problems = found.iter().cloned().chain(doubts(manifest)).collect();
+    let doubt = manifest.doubt();
+    let doubt = doubt.map(|why| format!("it was never proven: {why}"));
+    let problems = found.iter().cloned().chain(doubt).collect();
     let mut verdict = Verdict {
         name: manifest.id.to_string(),
         verified: false,
@@ -163,19 +165,6 @@ fn against_manifest(
     };
     problems.extend(difference);
     (result, problems)
-}
-
-/// Why it was no good backup from the beginning, if it was none.
-fn doubts(manifest: &Manifest) -> Option<String> {
-    let missing = manifest
-        .verification
-        .iter()
-        .filter(|step| step.result != Outcome::Passed);
-    (!manifest.verified).then(|| {
-        missing.fold("it was never proven".to_owned(), |text, step| {
-            format!("{text}: {}", step.detail)
-        })
-    })
 }
 
 /// Proves any snapshot file.

@@ -1,7 +1,7 @@
 //! Reads the files and looks what they are: certificates, private keys, and whether a key fits.
 
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Error, FileCopy, LARGEST, Name, Settings};
@@ -85,14 +85,7 @@ impl Found {
             path: path.into(),
             cause,
         };
-        let mut bytes = Vec::new();
-        store::open_file(path)
-            .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
-            .map_err(failed)?;
-        if bytes.len() as u64 > LARGEST {
-            let cause = format!("it is larger than {LARGEST} bytes");
-            return Err(failed(io::Error::other(cause)));
-        }
+        let bytes = store::read_file(path, LARGEST).map_err(failed)?;
         if bytes.is_empty() {
             return Err(failed(io::Error::other("it is empty")));
         }

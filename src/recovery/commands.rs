@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Error;
 use crate::shell::quoted;
 
 /// Where Kubernetes has its files unless it is told otherwise.
@@ -32,6 +33,33 @@ pub(super) fn flags(kubernetes: &Path, elsewhere: &Elsewhere) -> String {
     let given = kubernetes.into_iter().chain(kubelet).chain(config);
     let words = given.flat_map(|(flag, path)| [flag.into(), quoted(&path.to_string_lossy())]);
     words.flat_map(|word| [" ".into(), word]).collect()
+}
+
+/// The options that all members of one cluster are given alike: its token, and how far the revision
+/// moves.
+#[must_use]
+pub fn shared(token: Option<&str>, bump: Option<u64>) -> Vec<String> {
+    let token = token.map(|token| format!("--initial-cluster-token {}", quoted(token)));
+    let bump = bump.map(|by| match by {
+        0 => "--bump-revision 0".to_owned(),
+        by => format!("--bump-revision {by} --mark-compacted"),
+    });
+    token.into_iter().chain(bump).collect()
+}
+
+/// Makes sure that the members of one cluster are told alike. `missing`: those of the [`shared`]
+/// options that this host has found by itself.
+///
+/// # Errors
+/// [`Error::Apart`].
+pub fn require_agreement(members: usize, missing: &[String]) -> Result<(), Error> {
+    if members == 1 || missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Apart {
+        members,
+        missing: missing.join(" "),
+    })
 }
 
 /// Takes manifests out of the kubelet's sight, as the other hosts are told.

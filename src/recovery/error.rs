@@ -100,11 +100,11 @@ pub enum Error {
     #[error("the initial cluster cannot be used")]
     Membership(#[source] datadir::Error),
     /// Hosts that would each find a token or a bump of their own never become one cluster.
-    #[error("all {members} members need the same {missing}, which was not given")]
+    #[error("all {members} members need the same options, which were not given: {missing}")]
     Apart {
         /// How many.
         members: usize,
-        /// What was not given.
+        /// What this host has found, as it is to be given.
         missing: String,
     },
     /// Members that are left out serve the old data.
@@ -189,7 +189,7 @@ impl Error {
             }
             Error::Membership(error) => return error.hint(),
             Error::Apart { .. } => {
-                "Take the command of each host from: hypercloud-etcd restore SELECTOR --plan".into()
+                "Give them to each, on its host. On kubeadm hosts, take the whole command of each from: hypercloud-etcd restore SELECTOR --plan".into()
             }
             Error::StillServing { .. } => format!(
                 "There would be two clusters, each with API servers. Stop them first, on each of their hosts: {}",

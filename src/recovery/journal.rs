@@ -1,7 +1,7 @@
 //! The journal: every step is written down, durably, before it is begun and when it is done.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DIRECTORY, Elsewhere, Error, Places, Step, Way, commands};
 use crate::sha256::Sha256;
+use crate::store;
 
 /// The version of the journal's shape.
 const FORMAT: u32 = 1;
@@ -100,7 +101,7 @@ pub struct Options {
 
 impl Options {
     /// The flags of the command line that ask for the same.
-    pub(super) fn flags(self) -> impl Iterator<Item = &'static str> {
+    pub fn flags(self) -> impl Iterator<Item = &'static str> {
         let flags = [
             (self.clear_alarms, "--clear-alarms"),
             (self.compact, "--compact"),
@@ -352,40 +353,31 @@ impl JournalFile {
     }
 
     fn read_at(&self, path: PathBuf) -> Result<Option<Journal>, Error> {
-        let mut bytes = Vec::new();
-        match crate::store::open_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file
-                .and_then(|file| file.take(LARGEST).read_to_end(&mut bytes))
-                .map_err(|source| failed(&path, source))?,
+        let Some(journal) = decoded(&path)? else {
+            return Ok(None);
         };
-        match self.parse(&bytes) {
-            Ok(journal) => Ok(Some(journal)),
-            Err(why) => Err(Error::Damaged { path, why }),
+        match self.require_ours(&journal) {
+            Ok(()) => Ok(Some(journal)),
+            Err(why) => Err(Error::Damaged {
+                path,
+                why: why.into(),
+            }),
         }
     }
 
-    fn parse(&self, bytes: &[u8]) -> Result<Journal, String> {
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
-        let Format { format } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if format != FORMAT {
-            return Err(format!("it is of format {format}, not {FORMAT}"));
-        }
-        let journal: Journal = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    /// Nothing that a journal names is moved or removed unless it is of a restore here.
+    fn require_ours(&self, journal: &Journal) -> Result<(), &'static str> {
         let is_plain = |pod: &Pod| !pod.file.contains('/') && !pod.file.starts_with('.');
         if !journal.places.are_of(&self.kubernetes, &journal.id) {
-            return Err("its paths are not those of a restore here".into());
+            return Err("its paths are not those of a restore here");
         }
         if !journal.pods.iter().all(is_plain) {
-            return Err("it names manifests that are no files of the manifest directory".into());
+            return Err("it names manifests that are no files of the manifest directory");
         }
         if journal.previous.iter().any(|id| id.contains('/')) {
-            return Err("it names a journal that is not beside it".into());
+            return Err("it names a journal that is not beside it");
         }
-        Ok(journal)
+        Ok(())
     }
 
     /// What the last restore says, which is over.
@@ -428,6 +420,35 @@ impl JournalFile {
         fs::rename(&draft, path)?;
         File::open(&self.directory)?.sync_all()
     }
+}
+
+/// What a journal says, wherever it is of; `None` where there is none.
+fn decoded(path: &Path) -> Result<Option<Journal>, Error> {
+    let decoded = match store::read_file(path, LARGEST) {
+        Ok(bytes) => decode(&bytes),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound => return Ok(None),
+            io::ErrorKind::FileTooLarge => Err(error.to_string()),
+            _ => return Err(failed(path, error)),
+        },
+    };
+    let damaged = |why| Error::Damaged {
+        path: path.into(),
+        why,
+    };
+    decoded.map(Some).map_err(damaged)
+}
+
+fn decode(bytes: &[u8]) -> Result<Journal, String> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let Format { format } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if format != FORMAT {
+        return Err(format!("it is of format {format}, not {FORMAT}"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
 fn failed(path: &Path, source: io::Error) -> Error {

@@ -12,7 +12,7 @@ mod places;
 mod plan;
 mod step;
 
-pub use commands::Elsewhere;
+pub use commands::{Elsewhere, require_agreement, shared};
 pub use error::Error;
 pub use journal::{Expected, Goal, Journal, JournalFile, Options, Pod, PodName, Record};
 pub use places::Places;
@@ -21,4 +21,4 @@ pub use step::{Step, Way};
 
 /// The directory of the journal and of the manifests that are out of the kubelet's sight, below the
 /// Kubernetes directory.
-pub const DIRECTORY: &str = "hypercloud-etcd-restore";
+const DIRECTORY: &str = "hypercloud-etcd-restore";

@@ -124,7 +124,7 @@ pub struct Plan {
     elsewhere: Elsewhere,
     /// What every host has to be told alike, and was not.
     #[serde(skip)]
-    unshared: Vec<&'static str>,
+    unshared: Vec<String>,
 }
 
 /// A step and what it does.
@@ -227,14 +227,7 @@ impl Plan {
                 members: self.still_serving.join(" and "),
             });
         }
-        let members = self.expected.members;
-        if members == 1 || self.unshared.is_empty() {
-            return Ok(());
-        }
-        Err(Error::Apart {
-            members,
-            missing: self.unshared.join(" and "),
-        })
+        commands::require_agreement(self.expected.members, &self.unshared)
     }
 
     /// The journal of doing it.
@@ -262,10 +255,9 @@ impl Host {
 
 impl Wish {
     /// What every host of a cluster has to be given alike, and was not.
-    fn unshared(&self) -> Vec<&'static str> {
-        let token = self.token.is_none().then_some("--initial-cluster-token");
-        let bump = (!self.bump_is_given).then_some("--bump-revision");
-        token.into_iter().chain(bump).collect()
+    fn unshared(&self) -> Vec<String> {
+        let token = self.token.is_none().then_some(&*self.fresh_token);
+        commands::shared(token, (!self.bump_is_given).then_some(self.bump))
     }
 }
 
@@ -368,16 +360,10 @@ fn command(host: &Host, source: &Source, goal: &Goal, wish: &Wish) -> String {
             quoted(&goal.initial_cluster)
         ));
     }
-    if !is_alone || wish.token.is_some() {
-        let token = quoted(&goal.initial_cluster_token);
-        words.push(format!("--initial-cluster-token {token}"));
-    }
-    if !is_alone || wish.bump_is_given {
-        words.push(match goal.bump_revision {
-            0 => "--bump-revision 0".into(),
-            by => format!("--bump-revision {by} --mark-compacted"),
-        });
-    }
+    words.extend(commands::shared(
+        (!is_alone || wish.token.is_some()).then_some(&goal.initial_cluster_token),
+        (!is_alone || wish.bump_is_given).then_some(goal.bump_revision),
+    ));
     words.extend(goal.options.flags().map(str::to_owned));
     words.join(" ")
 }

@@ -4,7 +4,7 @@
 //! one of a newer version.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -212,13 +212,10 @@ impl StateFile {
     }
 
     fn content(&self) -> io::Result<Option<Vec<u8>>> {
-        let file = match crate::store::open_file(&self.path()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
-        };
-        let mut bytes = Vec::new();
-        file.take(LARGEST).read_to_end(&mut bytes)?;
-        Ok(Some(bytes))
+        match crate::store::read_file(&self.path(), LARGEST) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     /// Replaces it, whole or not at all.

@@ -46,9 +46,9 @@ impl<'p, 'm> Draft<'p, 'm> {
         let newest = present.clone().find(|backup| backup.is_good());
         // without a good one, the newest tells best which cluster this is
         let newest = newest.or_else(|| present.next()).copied();
-        let lineage = newest.map(|newest| Lineage::of(newest, &sorted));
-        let is_own = |backup: &Summary| lineage.as_ref().is_some_and(|own| own.has(backup));
-        let standing = |backup: &&Summary| match backup {
+        let mut lineage = newest.map(|newest| Lineage::of(newest, &sorted));
+        let mut is_own = |backup| lineage.as_mut().is_some_and(|own| own.has(backup));
+        let standing = |backup: &'m Summary| match backup {
             backup if backup.is_held() => Standing::Held,
             backup if backup.decay().is_some() => Standing::Decayed,
             backup if backup.started > now => Standing::Future,
@@ -56,7 +56,7 @@ impl<'p, 'm> Draft<'p, 'm> {
             backup if backup.is_good() => Standing::Good,
             _ => Standing::Doubtful,
         };
-        let standings: Vec<Standing> = sorted.iter().map(standing).collect();
+        let standings: Vec<Standing> = sorted.iter().copied().map(standing).collect();
         let good = standings.iter().enumerate();
         let good = good.filter(|(_, standing)| **standing == Standing::Good);
         Draft {

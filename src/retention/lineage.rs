@@ -21,6 +21,8 @@ enum Name<'m> {
 #[derive(Debug, Default)]
 pub(super) struct Lineage<'m> {
     own: HashSet<Name<'m>>,
+    /// What the last backup that was asked about is known by, and the answer.
+    last: Option<(&'m str, Option<Sha256>, bool)>,
 }
 
 impl<'m> Lineage<'m> {
@@ -49,12 +51,21 @@ impl<'m> Lineage<'m> {
                 }
             }
         }
-        Lineage { own }
+        Lineage { own, last: None }
     }
 
     /// Whether a backup is of this cluster.
-    pub(super) fn has(&self, backup: &Summary) -> bool {
-        names(backup).any(|name| self.own.contains(&name))
+    pub(super) fn has(&mut self, backup: &'m Summary) -> bool {
+        let cluster = backup.source.cluster_id.as_str();
+        match self.last {
+            // nearly all are known by the same as the one before them
+            Some((id, ca, is_own)) if (id, ca) == (cluster, backup.ca) => is_own,
+            _ => {
+                let is_own = names(backup).any(|name| self.own.contains(&name));
+                self.last = Some((cluster, backup.ca, is_own));
+                is_own
+            }
+        }
     }
 }
 

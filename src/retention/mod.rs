@@ -107,7 +107,10 @@ impl<'m> Plan<'m> {
         now: Timestamp,
     ) -> Self {
         let mut sorted: Vec<&Summary> = backups.iter().collect();
-        sorted.sort_by_cached_key(|backup| Reverse((backup.started, backup.id.clone())));
+        sorted.sort_by_key(|backup: &&'m Summary| {
+            let backup: &'m Summary = backup;
+            Reverse((backup.started, &backup.id))
+        });
         let held = sorted.iter().find(|backup| backup.is_held()).copied();
         let mut plan = Draft::new(policy, sorted, now).decide(coming, now);
         if let Some(held) = held {

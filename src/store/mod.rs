@@ -42,6 +42,26 @@ pub struct Stamp {
     changed: (i64, u64),
 }
 
+/// Why no link is read.
+const LINK: &str = "it is a symbolic link";
+
+impl Stamp {
+    /// That of a regular file.
+    fn of(stat: &rustix::fs::Stat) -> io::Result<Self> {
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => {}
+            FileType::Symlink => return Err(io::Error::other(LINK)),
+            _ => return Err(io::Error::other("it is not a regular file")),
+        }
+        Ok(Stamp {
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            inode: stat.st_ino,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        })
+    }
+}
+
 /// Which directory it is, whatever its path: another one where a disk was unmounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -253,21 +273,20 @@ impl Directory {
     /// # Errors
     /// [`Error::Read`] where it is missing, a link, not a regular file, or not readable.
     pub fn file(&self, name: &str) -> Result<File, Error> {
-        let failed = |source| Error::Read {
-            path: self.path.join(name),
-            source,
-        };
+        Ok(self.opened(name)?.0)
+    }
+
+    fn opened(&self, name: &str) -> Result<(File, Stamp), Error> {
         // not to be caught waiting on a pipe that somebody put there
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())
-            .map_err(|errno| failed(errno.into()))?;
-        let file = File::from(fd);
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_file() {
-            Ok(file)
-        } else {
-            Err(failed(io::Error::other("it is not a regular file")))
-        }
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty());
+        let fd = fd.map_err(|errno| match errno {
+            Errno::LOOP => self.unreadable(name, io::Error::other(LINK)),
+            other => self.unreadable(name, other),
+        })?;
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| self.unreadable(name, errno))?;
+        let stamp = Stamp::of(&stat).map_err(|why| self.unreadable(name, why))?;
+        Ok((File::from(fd), stamp))
     }
 
     /// Reads a small file of at most `limit` bytes.
@@ -275,23 +294,25 @@ impl Directory {
     /// # Errors
     /// [`Error::Read`], also where it is larger.
     pub fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, Error> {
-        let failed = |source| Error::Read {
-            path: self.path.join(name),
-            source,
-        };
-        let file = self.file(name)?;
-        // in one go: ten thousand files are read so
-        let size = file.metadata().map_err(failed)?.len().min(limit);
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
-        file.take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
-        if bytes.len() as u64 > limit {
-            return Err(failed(io::Error::other(format!(
-                "it is larger than {limit} bytes"
-            ))));
+        Ok(self.read_stamped(name, limit)?.0)
+    }
+
+    /// Reads a small file of at most `limit` bytes, and tells what the system says of it.
+    ///
+    /// # Errors
+    /// Those of [`Directory::read`].
+    pub fn read_stamped(&self, name: &str, limit: u64) -> Result<(Vec<u8>, Stamp), Error> {
+        let (mut file, stamp) = self.opened(name)?;
+        if stamp.size > limit {
+            let why = io::Error::other(format!("it is larger than {limit} bytes"));
+            return Err(self.unreadable(name, why));
         }
-        Ok(bytes)
+        // in one go, and without asking for its end: ten thousand files are read so, and what grows
+        // while it is read is none of ours
+        let mut bytes = vec![0; usize::try_from(stamp.size).unwrap_or(0)];
+        file.read_exact(&mut bytes)
+            .map_err(|source| self.unreadable(name, source))?;
+        Ok((bytes, stamp))
     }
 
     /// What tells a regular file from what it was before, and its size; no byte of it is read.
@@ -299,23 +320,16 @@ impl Directory {
     /// # Errors
     /// [`Error::Read`] where it is missing, a link, or not a regular file.
     pub fn stamp(&self, name: &str) -> Result<Stamp, Error> {
-        let failed = |source| Error::Read {
+        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        let stat = stat.map_err(|errno| self.unreadable(name, errno))?;
+        Stamp::of(&stat).map_err(|why| self.unreadable(name, why))
+    }
+
+    fn unreadable(&self, name: &str, why: impl Into<io::Error>) -> Error {
+        Error::Read {
             path: self.path.join(name),
-            source,
-        };
-        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|errno| failed(errno.into()))?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => {}
-            FileType::Symlink => return Err(failed(io::Error::other("it is a symbolic link"))),
-            _ => return Err(failed(io::Error::other("it is not a regular file"))),
+            source: why.into(),
         }
-        Ok(Stamp {
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            inode: stat.st_ino,
-            modified: (stat.st_mtime, stat.st_mtime_nsec),
-            changed: (stat.st_ctime, stat.st_ctime_nsec),
-        })
     }
 
     /// Whether there is anything of that name.
@@ -388,6 +402,20 @@ pub fn open_file(path: &Path) -> io::Result<File> {
     } else {
         Err(io::Error::other("it is not a regular file"))
     }
+}
+
+/// Reads a small regular file as [`open_file`] opens it.
+///
+/// # Errors
+/// The system's; [`io::ErrorKind::FileTooLarge`] where it has more than `limit` bytes.
+pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_file(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let why = format!("it is larger than {limit} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -251,12 +251,13 @@ fn one_member_of_several_is_never_moved_alone() {
     ];
     let token = ["--initial-cluster-token", "t"];
     let bump = ["--bump-revision", "5", "--mark-compacted"];
-    for (more, word) in [
-        (&[][..], "same token and bump"),
-        (&token, "same bump"),
-        (&bump, "same token"),
+    for (more, given) in [
+        (&[][..], "given: --initial-cluster-token etcd-"),
+        (&token, "given: --bump-revision "),
+        (&bump, "given: --initial-cluster-token etcd-"),
     ] {
-        place.refuses(&[&member, more].concat(), 64, &[word]);
+        let words = [given, "its host"];
+        place.refuses(&[&member, more].concat(), 64, &words);
     }
     let report = place.run(&[&member[..], &token, &bump, &["--json"]].concat());
     let report = report.expect_success().json();

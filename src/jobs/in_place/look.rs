@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::catalog::Manifest;
+use crate::catalog::Summary;
 use crate::config::Config;
 use crate::etcd::{Client, Endpoint, MemberStatus, Settings};
+use crate::jobs;
 use crate::recovery::{JournalFile, Plan};
 
 /// How long one of them may take: those that are to be replaced often do not answer.
@@ -42,11 +43,8 @@ fn succession(config: &Config, plan: &Plan, now: &str) -> Option<&'static str> {
         return Some("it was restored on this host since then");
     }
     let ca = plan.source.ca.as_ref()?;
-    let backups = crate::jobs::look::manifests(config).ok()?.backups;
-    let is_of_one_ca = |backup: &Manifest| {
-        let copies = backup.pki.as_ref();
-        copies.is_some_and(|copies| copies.fingerprint.to_string() == *ca)
-    };
+    let backups = jobs::look::present(config).ok()?.backups;
+    let is_of_one_ca = |backup: &Summary| backup.ca.is_some_and(|known| known.to_string() == *ca);
     let mut own = backups.iter().filter(|it| it.source.cluster_id == now);
     own.any(is_of_one_ca)
         .then_some("backups of both were made under the same CA")

@@ -23,12 +23,9 @@ use jiff::Timestamp;
 
 use super::restore::{self, Ahead, Changes, Chosen, Earlier, Pick, Sighting, Witness};
 use crate::config::{self, Config};
-use crate::datadir::Layout;
 use crate::error::Error;
 use crate::etcd::MemberStatus;
-use crate::recovery::{
-    self, Elsewhere, Journal, JournalFile, Options, Plan, Source, Step, Way, Wish,
-};
+use crate::recovery::{self, Elsewhere, Journal, JournalFile, Plan, Source, Step, Way, Wish};
 use crate::store::{Directory, Lock};
 
 /// The kubelet's directory, unless it is told otherwise.
@@ -138,14 +135,7 @@ fn draw(
             config: unusual(&config.path, config::PATH),
             kubelet_dir: unusual(run.kubelet_dir, KUBELET_DIR),
         },
-        options: Options {
-            clear_alarms: request.changes.clear_alarms,
-            compact: request.changes.layout == Layout::Compact,
-            skip_hash_check: request.pick.skip_hash_check,
-            allow_unverified: request.pick.allow_unverified,
-            allow_suspect: request.pick.allow_suspect,
-            allow_other_cluster: request.pick.allow_other_cluster,
-        },
+        options: request.pick.options(request.changes),
     };
     let facts = chosen.verified().facts();
     let source = Source {

@@ -9,7 +9,7 @@ mod endpoint;
 mod search;
 
 use std::fs::{self, Permissions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
@@ -221,10 +221,8 @@ impl Plan {
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    let mut bytes = Vec::new();
-    let done = store::open_file(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
-    match done {
-        Ok(_) => Ok(Some(bytes)),
+    match store::read_file(path, LARGEST) {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Read {
             path: path.into(),

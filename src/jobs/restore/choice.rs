@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::Changes;
 use super::bump::{Sighting, Witness};
-use crate::catalog::{self, Catalog, Listing, Manifest, Outcome, Selector};
+use crate::catalog::{self, Catalog, Listing, Manifest, Selector};
 use crate::config::Config;
+use crate::datadir::Layout;
 use crate::error::{Error, Refusal, Why};
+use crate::jobs::look;
+use crate::recovery::Options;
 use crate::snapshot::{Facts, Sha256, Wrapping};
 use crate::store::{self, Directory};
 
@@ -31,6 +35,20 @@ pub struct Pick {
     pub allow_other_cluster: bool,
     /// A file may lack the digest of its bytes, or have a wrong one.
     pub skip_hash_check: bool,
+}
+
+impl Pick {
+    /// These, and what is changed of the database, as a restore in place remembers them.
+    pub(in crate::jobs) fn options(&self, changes: Changes) -> Options {
+        Options {
+            clear_alarms: changes.clear_alarms,
+            compact: changes.layout == Layout::Compact,
+            skip_hash_check: self.skip_hash_check,
+            allow_unverified: self.allow_unverified,
+            allow_suspect: self.allow_suspect,
+            allow_other_cluster: self.allow_other_cluster,
+        }
+    }
 }
 
 /// Where a snapshot is.
@@ -101,8 +119,7 @@ impl Candidate {
             source,
         })?;
         let listing = config
-            .and_then(|config| Directory::open(&config.backup.dir).ok())
-            .and_then(|directory| Catalog::of(&directory).list_present().ok())
+            .and_then(|config| look::manifests(config).ok())
             .unwrap_or_default();
         Ok(Candidate {
             // it is told to people who are in other directories
@@ -216,7 +233,7 @@ impl Candidate {
     pub(super) fn warnings(&self) -> Vec<String> {
         let manifest = self.manifest.as_ref();
         let unverified = manifest
-            .and_then(doubt)
+            .and_then(Manifest::doubt)
             .map(|why| format!("the backup is not verified: {why}"));
         let suspect = manifest
             .and_then(suspicion)
@@ -245,7 +262,7 @@ fn difference(manifest: &Manifest, sha256: Sha256, facts: &Facts) -> Option<Stri
 
 /// Refuses a backup that is not to be trusted, unless the operator takes that upon themselves.
 fn require_trust(manifest: &Manifest, listing: &Listing, pick: &Pick) -> Result<(), Refusal> {
-    let unverified = doubt(manifest).filter(|_| !pick.allow_unverified);
+    let unverified = manifest.doubt().filter(|_| !pick.allow_unverified);
     let suspect = suspicion(manifest).filter(|_| !pick.allow_suspect);
     let id = manifest.id.to_string();
     let instead = good_before(listing, manifest);
@@ -270,19 +287,6 @@ fn changed(manifest: &Manifest, listing: &Listing, why: String) -> Refusal {
         source: Why(why),
         instead: good_before(listing, manifest),
     }
-}
-
-/// Why a backup is not to be trusted: what its proofs lack.
-fn doubt(manifest: &Manifest) -> Option<String> {
-    if manifest.verified {
-        return None;
-    }
-    let doubts = manifest
-        .verification
-        .iter()
-        .filter(|step| step.result != Outcome::Passed);
-    let details: Vec<&str> = doubts.map(|step| step.detail.as_str()).collect();
-    Some(details.join("; "))
 }
 
 /// Why a backup may not show what the cluster is meant to be.

@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::report::Made;
 use super::seat::Host;
 use super::{Chosen, Request};
-use crate::datadir::{Layout, Member, PeerUrl, Recipe};
+use crate::datadir::{Member, PeerUrl, Recipe};
+use crate::recovery;
 use crate::shell::quoted;
 
 /// Something to do, and the command for it.
@@ -121,26 +122,15 @@ fn command_for(request: &Request, chosen: &Chosen, recipe: &Recipe, member: &Mem
         "--initial-cluster {}",
         quoted(&recipe.membership.to_string())
     ));
-    words.push(format!(
-        "--initial-cluster-token {}",
-        quoted(recipe.membership.token())
-    ));
     words.push(format!("--initial-advertise-peer-urls {}", joined(member)));
     // the members must agree, whatever the other host would reckon
-    words.push(match recipe.bump {
-        Some(by) => format!("--bump-revision {by} --mark-compacted"),
-        None => "--bump-revision 0".into(),
-    });
-    for (is_given, flag) in [
-        (recipe.clear_alarms, "--clear-alarms"),
-        (recipe.layout == Layout::Compact, "--compact"),
-        (request.pick.skip_hash_check, "--skip-hash-check"),
-        (request.pick.allow_unverified, "--allow-unverified"),
-        (request.pick.allow_suspect, "--allow-suspect"),
-        (request.pick.allow_other_cluster, "--allow-other-cluster"),
-    ] {
-        words.extend(is_given.then(|| flag.to_owned()));
-    }
+    let token = recipe.membership.token();
+    words.extend(recovery::shared(
+        Some(token),
+        Some(recipe.bump.unwrap_or(0)),
+    ));
+    let options = request.pick.options(request.changes);
+    words.extend(options.flags().map(str::to_owned));
     words.join(" ")
 }
 

@@ -10,6 +10,7 @@ use crate::datadir::{Member, Membership, PeerUrl, Version};
 use crate::error::{Error, Refusal};
 use crate::jobs::manifests;
 use crate::kubeadm::EtcdPod;
+use crate::recovery;
 use crate::snapshot;
 
 /// The member as the operator describes it.
@@ -172,28 +173,15 @@ impl Seat {
         })
     }
 
-    /// What several members have to be told alike, and were not.
+    /// Several members have to be told the same token, and a bump that was not `reckoned`.
     pub(super) fn require_agreement(
         &self,
         membership: &Membership,
         reckoned: Option<u64>,
-    ) -> Result<(), Refusal> {
-        let members = membership.members().len();
-        if members == 1 || (self.token.is_some() && reckoned.is_none()) {
-            return Ok(());
-        }
-        let token = (self.token.is_none())
-            .then(|| format!("--initial-cluster-token {}", membership.token()));
-        let bump = reckoned.map(|by| format!("--bump-revision {by} --mark-compacted"));
-        Err(Refusal::Apart {
-            members,
-            what: match (&token, &bump) {
-                (Some(_), Some(_)) => "token and bump",
-                (Some(_), None) => "token",
-                (None, _) => "bump",
-            },
-            options: token.into_iter().chain(bump).collect::<Vec<_>>().join(" "),
-        })
+    ) -> Result<(), recovery::Error> {
+        let token = self.token.is_none().then_some(membership.token());
+        let missing = recovery::shared(token, reckoned);
+        recovery::require_agreement(membership.members().len(), &missing)
     }
 }
 
@@ -292,7 +280,7 @@ mod tests {
         trio.advertised = None;
         let membership = trio.take(at(0)).unwrap().membership;
         let options = |seat: &Seat, reckoned| match seat.require_agreement(&membership, reckoned) {
-            Err(Refusal::Apart { options, .. }) => options,
+            Err(recovery::Error::Apart { missing, .. }) => missing,
             other => panic!("{other:?}"),
         };
         let token = format!("--initial-cluster-token {}", membership.token());

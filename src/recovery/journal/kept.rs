@@ -1,12 +1,12 @@
 //! The journals of earlier restores, which stay beside that of the last one.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Error, Journal, JournalFile, NAME};
+use super::{Error, Journal, JournalFile, NAME, decoded, failed};
 
 impl JournalFile {
     /// Keeps a copy of the last restore's journal under that restore's name, and tells its id. The
@@ -52,20 +52,29 @@ impl JournalFile {
     /// The ids, in hex, of the clusters that restores on this host have made.
     #[must_use]
     pub fn clusters(&self) -> BTreeSet<String> {
-        let entries = fs::read_dir(&self.directory)
-            .into_iter()
-            .flatten()
-            .flatten();
+        // one that cannot be read tells nothing
+        let journals = self.all().into_iter().flatten();
+        journals
+            .map(|journal| journal.expected.cluster_id)
+            .collect()
+    }
+
+    /// The journals of all restores on this host, in no order, for what they tell: where they say that
+    /// things lie, they need not. Of one that cannot be read, why.
+    #[must_use]
+    pub fn all(&self) -> Vec<Result<Journal, Error>> {
+        let entries = match self.directory.read_dir() {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+            Err(source) => return vec![Err(failed(&self.directory, source))],
+        };
         let is_journal = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             name == NAME || (name.starts_with("journal-") && name.ends_with(".json"))
         };
-        let paths = entries.map(|entry| entry.path()).filter(is_journal);
-        // one that cannot be read tells nothing
-        let journals = paths.filter_map(|path| self.read_at(path).ok().flatten());
-        journals
-            .map(|journal| journal.expected.cluster_id)
-            .collect()
+        let paths = entries.flatten().map(|entry| entry.path());
+        let journals = paths.filter(is_journal).map(|path| decoded(&path));
+        journals.filter_map(Result::transpose).collect()
     }
 
     pub(super) fn kept(&self, id: &str) -> PathBuf {
