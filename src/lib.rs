@@ -21,7 +21,7 @@
 //!   stays is decided by [`retention`]; how all that stands is told by [`report`].
 //! - **Back.** From a proven snapshot a data directory is made that a member starts from
 //!   ([`datadir`]). Where that takes the place of a running one, [`recovery`] plans it, step by step,
-//!   and remembers it; [`host`] moves files and looks at processes.
+//!   and remembers it; [`host`] moves files, and looks at processes and containers.
 //! - **Beside the path.** What the host itself says about its etcd is read by [`kubeadm`]; the same
 //!   backups as a Kubernetes object are drawn by [`cronjob`].
 //!

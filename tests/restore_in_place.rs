@@ -6,6 +6,7 @@ mod fit;
 mod interrupted;
 mod killed;
 mod runbook;
+mod runtime;
 mod three;
 
 use std::collections::BTreeMap;
@@ -140,6 +141,9 @@ fn await_step(node: &Node, step: &str) {
     });
 }
 
+/// What is not where it usually is, on a node in a temporary directory.
+const NAMED: [&str; 3] = ["--kubernetes-dir", "--kubelet-dir", "--config"];
+
 /// The words of a command of a plan, for `Node::restore`, which names the node's own files itself.
 fn own_words(command: &str) -> Vec<String> {
     let words = command.strip_prefix("hypercloud-etcd restore ").unwrap();
@@ -147,14 +151,14 @@ fn own_words(command: &str) -> Vec<String> {
     let mut own = Vec::new();
     let mut named = Vec::new();
     while let Some(word) = words.next() {
-        if ["--kubernetes-dir", "--config"].contains(&word) {
+        if NAMED.contains(&word) {
             named.push(word);
             words.next();
         } else {
             own.push(word.to_owned());
         }
     }
-    assert_eq!(named, ["--kubernetes-dir", "--config"], "{command}");
+    assert_eq!(named, NAMED, "{command}");
     own
 }
 

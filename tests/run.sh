@@ -11,5 +11,5 @@ losetup --find >/dev/null || fail "there is no free loop device for the small di
 HCE_ETCD_DIR=$(cd "${HCE_ETCD_DIR:-${CARGO_TARGET_DIR:-target}/etcd}" && pwd)
 export HCE_ETCD_DIR
 # what must be there: a test whose component is missing fails, it is never skipped
-export HCE_REQUIRE=${HCE_REQUIRE:-etcd,kubectl}
+export HCE_REQUIRE=${HCE_REQUIRE:-etcd,kubectl,containerd}
 exec "${CARGO:-cargo}" test --locked "$@"

@@ -44,6 +44,9 @@ pub(super) struct Flags {
     /// Where a Kubernetes host has its manifests and certificates
     #[arg(long, value_name = "DIR", default_value = "/etc/kubernetes")]
     pub(super) kubernetes_dir: PathBuf,
+    /// Where the kubelet's files say at which socket the container runtime is asked
+    #[arg(long, value_name = "DIR", default_value = in_place::KUBELET_DIR)]
+    kubelet_dir: PathBuf,
 }
 
 impl Flags {
@@ -63,8 +66,11 @@ impl Flags {
         let interruption = Interruption::default();
         let progress =
             |progress: &Progress| show_progress(output, progress, interruption.is_asked());
+        let uname = rustix::system::uname();
         let run = Run {
             clock: &|| context.now(),
+            kubelet_dir: &self.kubelet_dir,
+            host_name: &uname.nodename().to_string_lossy(),
             wait: self.wait,
             progress: &progress,
             interrupted: &|| interruption.is_asked(),

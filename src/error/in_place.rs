@@ -6,7 +6,10 @@ use crate::recovery::{self, Way};
 
 pub(super) fn host_code(error: &host::Error) -> ExitCode {
     match error {
-        host::Error::StillRunning { .. } | host::Error::NotStarted { .. } => ExitCode::Unavailable,
+        host::Error::StillRunning { .. }
+        | host::Error::StillListed { .. }
+        | host::Error::Runtime { .. }
+        | host::Error::NotStarted { .. } => ExitCode::Unavailable,
         host::Error::Read { source, .. } => io_code(source, ExitCode::Io),
         host::Error::Move { source, .. } => io_code(source, ExitCode::CannotCreate),
         host::Error::Both { .. } | host::Error::Gone { .. } => ExitCode::CannotCreate,

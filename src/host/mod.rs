@@ -1,10 +1,11 @@
 //! What a change in place needs of the host below it: to move files and directories so that neither
-//! a crash nor a second try does harm, and to know which processes still run; and to be no more than
-//! the unit is.
+//! a crash nor a second try does harm, and to know which processes and containers still run; and to be no
+//! more than the unit is.
 
 mod capabilities;
 mod moving;
 mod processes;
+mod runtime;
 
 use std::io;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub use capabilities::give_up_capabilities;
 pub use moving::{is_mount_point, is_on_one_file_system, settle};
 pub use processes::{Process, command_line, open_below, running};
+pub use runtime::{Container, containers};
 
 /// What the host refuses.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +61,22 @@ pub enum Error {
         /// How long was waited.
         after: Duration,
     },
+    /// No process of what was to end is known any more, but the container runtime has it.
+    #[error("not gone after {after:?}: {containers}")]
+    StillListed {
+        /// The containers.
+        containers: String,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The container runtime does not tell.
+    #[error("the container runtime at {} does not tell its containers: {why}", socket.display())]
+    Runtime {
+        /// Its socket.
+        socket: PathBuf,
+        /// What came of asking.
+        why: String,
+    },
     /// What was to start is not there.
     #[error("the pod of {pod} does not run after {after:?}")]
     NotStarted {
@@ -76,6 +94,12 @@ impl Error {
         Some(match self {
             Error::StillRunning { .. } => {
                 "The kubelet stops a pod whose manifest is gone. See whether it runs: systemctl status kubelet; and what else holds the data: crictl ps"
+            }
+            Error::StillListed { .. } => {
+                "The kubelet ends the containers of a pod whose manifest is gone. See whether it runs: systemctl status kubelet; what the container runtime has: crictl ps -a; and end what was left over: crictl stop ID, then crictl rm ID"
+            }
+            Error::Runtime { .. } => {
+                "See whether it runs, for containerd with: systemctl status containerd; and whether it answers: crictl ps"
             }
             Error::NotStarted { .. } => {
                 "The kubelet starts it. See whether that runs: systemctl status kubelet; and what the pod says: crictl ps -a"

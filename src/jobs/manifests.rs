@@ -58,17 +58,22 @@ pub(super) fn read<T>(
     path: PathBuf,
     parse: impl Fn(&[u8]) -> Result<T, kubeadm::Error>,
 ) -> Result<Option<T>, Error> {
-    let mut bytes = Vec::new();
-    let done = store::open_file(&path).and_then(|file| {
-        let limit = kubeadm::LARGEST as u64 + 1;
-        file.take(limit).read_to_end(&mut bytes)
-    });
-    match done {
-        Ok(_) => {}
-        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::Read { path, source }),
+    match bytes(&path) {
+        Ok(None) => Ok(None),
+        Ok(Some(bytes)) => parse(&bytes)
+            .map(Some)
+            .map_err(|source| Error::Manifest { path, source }),
+        Err(source) => Err(Error::Read { path, source }),
     }
-    parse(&bytes)
-        .map(Some)
-        .map_err(|source| Error::Manifest { path, source })
+}
+
+/// The beginning of a file, as far as it can be used; `None` where there is none.
+pub(super) fn bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let limit = kubeadm::LARGEST as u64 + 1;
+    match store::open_file(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
+        Ok(_) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -1,4 +1,5 @@
-//! What a kubeadm host says about its etcd: the manifests of static pods → typed facts.
+//! What a kubeadm host says about its etcd, and about what runs it: the manifests of static pods and the
+//! files of the kubelet → typed facts.
 //!
 //! `etcd.yaml` describes the member that runs on this host, `kube-apiserver.yaml` the way to an etcd
 //! that runs elsewhere. Both may have been edited by hand: further containers, arguments in another
@@ -14,6 +15,7 @@ mod container;
 mod etcd_pod;
 mod expansion;
 mod image;
+mod kubelet;
 mod launch;
 mod pod;
 #[cfg(test)]
@@ -25,12 +27,13 @@ pub use api_server::ApiServerPod;
 pub use container::Mounted;
 pub use etcd_pod::{EtcdPod, Peer};
 pub use image::{Image, NotAnImage, Version};
-pub use launch::Launch;
+pub use kubelet::{Flags, socket_of_config};
+pub use launch::{Launch, StaticPod};
 
 /// A larger file is no manifest of a pod; the ones that kubeadm writes have 2 to 4 kB.
 pub const LARGEST: usize = 1 << 20;
 
-/// Why a manifest tells nothing.
+/// Why a file tells nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Larger than [`LARGEST`].

@@ -75,14 +75,7 @@ const TOO_MUCH: &str = "it is larger or deeper than the manifest of a pod can be
 
 /// Reads the one pod that a manifest describes.
 pub(super) fn read(bytes: &[u8]) -> Result<Pod, Error> {
-    if bytes.len() > LARGEST {
-        return Err(Error::TooLarge);
-    }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let valid = &bytes[..error.valid_up_to()];
-        let line = valid.split(|byte| *byte == b'\n').count();
-        Error::NotUtf8 { line }
-    })?;
+    let text = text(bytes)?;
     let pod: Pod =
         serde_saphyr::from_str_with_options(text, limits()).map_err(|error| wrong(&error))?;
     match pod.kind.as_deref() {
@@ -93,8 +86,20 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pod, Error> {
     }
 }
 
+/// The text of a file that is not too large.
+pub(super) fn text(bytes: &[u8]) -> Result<&str, Error> {
+    if bytes.len() > LARGEST {
+        return Err(Error::TooLarge);
+    }
+    std::str::from_utf8(bytes).map_err(|error| {
+        let valid = &bytes[..error.valid_up_to()];
+        let line = valid.split(|byte| *byte == b'\n').count();
+        Error::NotUtf8 { line }
+    })
+}
+
 /// Far more than a pod needs, and far less than an alias can blow up.
-fn limits() -> Options {
+pub(super) fn limits() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: 100_000,
@@ -119,7 +124,7 @@ fn limits() -> Options {
 }
 
 /// The reason of the YAML crate in a line, without its picture of the text, which may hold anything.
-fn wrong(error: &serde_saphyr::Error) -> Error {
+pub(super) fn wrong(error: &serde_saphyr::Error) -> Error {
     use serde_saphyr::Error as Reason;
     let (line, column) = error
         .location()

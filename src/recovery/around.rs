@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Journal, Places, Way, commands};
+use super::{Elsewhere, Journal, Places, Way, commands};
 use crate::shell::quoted;
 use crate::snapshot::Member;
 
@@ -45,7 +45,7 @@ impl Journal {
     pub fn after(&self) -> Vec<String> {
         let how = (self.expected.members, self.goal.bump_revision);
         match self.way {
-            Way::Forward => after(&self.places, self.had_data, how, self.config.as_deref()),
+            Way::Forward => after(&self.places, self.had_data, how, &self.elsewhere),
             // the old data never left
             Way::Back if !self.has_exchanged_data() => Vec::new(),
             Way::Back => after_return(&self.places, how.0),
@@ -58,7 +58,7 @@ pub(super) fn after(
     places: &Places,
     had_data: bool,
     (size, bump): (usize, u64),
-    config: Option<&Path>,
+    elsewhere: &Elsewhere,
 ) -> Vec<String> {
     let mut after = back_in_sight(places, size);
     after.push(KUBELETS.to_owned());
@@ -76,7 +76,7 @@ pub(super) fn after(
         after.push(format!(
             "Where it was the wrong backup: hypercloud-etcd restore --rollback{}. When all is well, \
              remove the old data: rm -r {}",
-            commands::flags(places.kubernetes(), config),
+            commands::flags(places.kubernetes(), elsewhere),
             quoted(&places.aside.to_string_lossy())
         ));
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DIRECTORY, Error, Places, Step, Way, commands};
+use super::{DIRECTORY, Elsewhere, Error, Places, Step, Way, commands};
 use crate::sha256::Sha256;
 use crate::store;
 
@@ -46,9 +46,9 @@ pub struct Journal {
     /// What people were told before it began.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// The configuration's file, where it is not the usual one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config: Option<PathBuf>,
+    /// What a command that goes on with it is told beside the Kubernetes directory.
+    #[serde(flatten)]
+    pub elsewhere: Elsewhere,
     /// The id of the restore before it, whose journal is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
@@ -124,6 +124,18 @@ pub struct Pod {
     pub commands: Vec<Sha256>,
     /// Whether it is etcd, which starts before the others.
     pub etcd: bool,
+    /// By which name the container runtime knows it; journals of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<PodName>,
+}
+
+/// The name that a manifest gives its pod. The kubelet adds a dash and the node's name to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodName {
+    /// `kube-system`
+    pub namespace: String,
+    /// `etcd`
+    pub name: String,
 }
 
 /// What the restored member has to answer.
@@ -176,7 +188,7 @@ impl Journal {
             expected,
             steps: Vec::new(),
             warnings: Vec::new(),
-            config: None,
+            elsewhere: Elsewhere::default(),
             previous: None,
             tool_version: env!("CARGO_PKG_VERSION").into(),
         }
@@ -273,7 +285,7 @@ impl Journal {
     /// space before it.
     #[must_use]
     pub fn flags(&self) -> String {
-        commands::flags(self.places.kubernetes(), self.config.as_deref())
+        commands::flags(self.places.kubernetes(), &self.elsewhere)
     }
 
     /// Notes that a step begins.

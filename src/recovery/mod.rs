@@ -12,9 +12,9 @@ mod places;
 mod plan;
 mod step;
 
-pub use commands::{require_agreement, shared};
+pub use commands::{Elsewhere, require_agreement, shared};
 pub use error::Error;
-pub use journal::{Expected, Goal, Journal, JournalFile, Options, Pod, Record};
+pub use journal::{Expected, Goal, Journal, JournalFile, Options, Pod, PodName, Record};
 pub use places::Places;
 pub use plan::{Commands, Host, Plan, Planned, Source, Wish};
 pub use step::{Step, Way};

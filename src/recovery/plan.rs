@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::around::{after, before};
-use super::{Error, Expected, Goal, Journal, Options, Places, Pod, Step, commands};
+use super::{Elsewhere, Error, Expected, Goal, Journal, Options, Places, Pod, Step, commands};
 use crate::datadir::{Membership, PeerUrl};
 use crate::shell::quoted;
 use crate::snapshot::Member;
@@ -73,8 +73,8 @@ pub struct Wish {
     pub bump: u64,
     /// Why so far.
     pub bump_reason: String,
-    /// The configuration's file, where it is not the usual one.
-    pub config: Option<PathBuf>,
+    /// What is not where it usually is.
+    pub elsewhere: Elsewhere,
     /// The rest, which goes into the journal as it is.
     pub options: Options,
 }
@@ -121,7 +121,7 @@ pub struct Plan {
     #[serde(skip)]
     pub other_cluster: Option<String>,
     #[serde(skip)]
-    config: Option<PathBuf>,
+    elsewhere: Elsewhere,
     /// What every host has to be told alike, and was not.
     #[serde(skip)]
     unshared: Vec<String>,
@@ -190,19 +190,14 @@ impl Plan {
             left_out,
             still_serving: Vec::new(),
             other_cluster: None,
-            config: wish.config.clone(),
+            elsewhere: wish.elsewhere.clone(),
             hosts: hosts(
                 host,
                 &membership,
                 &command(host, &source, &goal, wish),
                 &goal,
             ),
-            after: after(
-                &places,
-                host.has_data,
-                (size, wish.bump),
-                wish.config.as_deref(),
-            ),
+            after: after(&places, host.has_data, (size, wish.bump), &wish.elsewhere),
             bump_reason: wish.bump_reason.clone(),
             unshared: wish.unshared(),
             pods: host.pods.clone(),
@@ -243,7 +238,7 @@ impl Plan {
         journal.pods.clone_from(&self.pods);
         journal.had_data = self.has_data;
         journal.warnings.clone_from(&self.warnings);
-        journal.config.clone_from(&self.config);
+        journal.elsewhere.clone_from(&self.elsewhere);
         journal
     }
 }
@@ -357,7 +352,7 @@ fn command(host: &Host, source: &Source, goal: &Goal, wish: &Wish) -> String {
         _ => format!("--file {}", quoted(&goal.file.to_string_lossy())),
     };
     let mut words = vec![format!("hypercloud-etcd restore {what} --in-place")];
-    let flags = commands::flags(&host.kubernetes, wish.config.as_deref());
+    let flags = commands::flags(&host.kubernetes, &wish.elsewhere);
     words.extend((!flags.is_empty()).then(|| flags.trim_start().to_owned()));
     if !is_alone || wish.initial_cluster.is_some() {
         words.push(format!(

@@ -6,7 +6,8 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("line", &[]),
     ("schedule", &["line"]),
     ("kubeadm", &["line"]),
-    ("host", &[]),
+    // the names that a container runtime tells are shown to people
+    ("host", &["line"]),
     ("sha256", &[]),
     ("shell", &[]),
     ("certificate", &["sha256"]),
@@ -103,7 +104,10 @@ pub(super) const TYPES_ONLY: &[(&str, &str)] = &[("cli", "snapshot"), ("cli", "r
 /// External crates and the paths that may name them; `src/` is everywhere.
 pub(super) const FENCES: &[(&str, &[&str])] = &[
     ("etcd-client", &["src/etcd/"]),
-    ("tonic", &["src/etcd/"]),
+    // a gRPC client for each of the two that are asked: the member, and the container runtime of its host
+    ("tonic", &["src/etcd/", "src/host/runtime"]),
+    ("tonic-prost", &["src/host/runtime"]),
+    ("prost", &["src/host/runtime"]),
     ("tokio-rustls", &["src/etcd/"]),
     // the probe, and the keys that it shows
     ("rustls", &["src/etcd/", "src/certificate"]),

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Story, await_step};
 use crate::support::command::{DEADLINE, Output, Running};
-use crate::support::node::Node;
+use crate::support::node::{KUBELET, Node};
 use crate::support::poll_until;
 
 fn send(running: &Running, signal: Signal) {
@@ -140,6 +140,8 @@ fn a_build_that_is_interrupted_is_over_and_nothing_was_changed() {
         let left = Cell::new(looks);
         let run = Run {
             clock: &jiff::Timestamp::now,
+            kubelet_dir: &node.host.directory().join(KUBELET),
+            host_name: &node.name,
             wait: Duration::from_mins(1),
             progress: &|_: &Progress| (),
             interrupted: &|| left.replace(left.get() - 1) <= 0,

@@ -5,16 +5,17 @@ use std::process::{Command, Stdio};
 
 use super::Story;
 use crate::support::command::{Output, Running, binary};
-use crate::support::node::Node;
+use crate::support::node::{KUBELET, Node};
 use crate::support::readme::blocks;
 
 /// Runs a command of the README on this node, at a terminal at which this is typed.
 fn at_a_terminal(node: &Node, command: &str, typed: &str) -> Output {
     let words = command.strip_prefix("hypercloud-etcd ").unwrap();
     let line = format!(
-        "{} {words} --kubernetes-dir {} --config {}",
+        "{} {words} --kubernetes-dir {} --kubelet-dir {} --config {}",
         binary().display(),
         node.host.directory().display(),
+        node.host.directory().join(KUBELET).display(),
         node.host.config.display()
     );
     let keyboard = node.host.directory().join("typed");

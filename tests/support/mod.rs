@@ -5,6 +5,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod command;
+pub(crate) mod containerd;
 pub(crate) mod etcd;
 pub(crate) mod fake;
 pub(crate) mod history;
@@ -14,6 +15,7 @@ pub(crate) mod mount;
 pub(crate) mod node;
 pub(crate) mod pki;
 pub(crate) mod readme;
+pub(crate) mod runtime;
 
 use std::thread;
 use std::time::{Duration, Instant};

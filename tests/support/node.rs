@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::command::{Host, Output, Running};
 use super::etcd::{Access, BIND_RACES, Ports, READY, Version, free_ports, healthy};
 use super::kubelet::Kubelet;
+use super::runtime::Runtime;
 use super::{poll_until, wait_for};
 
 /// The pods beside etcd.
@@ -18,6 +19,9 @@ pub(crate) const CONTROL_PLANE: [&str; 3] = [
     "kube-controller-manager.yaml",
     "kube-scheduler.yaml",
 ];
+
+/// What `/var/lib/kubelet` is on a real node.
+pub(crate) const KUBELET: &str = "kubelet";
 
 /// A control-plane node.
 pub(crate) struct Node {
@@ -28,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) data_dir: PathBuf,
     pub(crate) manifests: PathBuf,
     pub(crate) kubelet: Kubelet,
+    /// Lists what a test puts there.
+    pub(crate) runtime: Runtime,
 }
 
 impl Node {
@@ -95,9 +101,12 @@ impl Node {
         let directory = host.directory().to_owned();
         let (manifests, logs) = (directory.join("manifests"), directory.join("logs"));
         let data_dir = directory.join("var/etcd");
-        for made in [&manifests, &logs] {
+        for made in [&manifests, &logs, &directory.join(KUBELET)] {
             fs::create_dir(made).expect("a directory of the node");
         }
+        let socket = directory.join("runtime.sock");
+        let runtime = Runtime::at(&socket);
+        serve_kubelet(&directory, &socket);
         let etcd = etcd_manifest(&host, (&name, ports), peers, (version, &data_dir));
         fs::write(manifests.join("etcd.yaml"), etcd).expect("a manifest");
         for pod in CONTROL_PLANE {
@@ -119,7 +128,18 @@ impl Node {
             data_dir,
             manifests,
             kubelet,
+            runtime,
         }
+    }
+
+    /// Tells the kubelet's files of another container runtime.
+    pub(crate) fn use_runtime(&self, socket: &Path) {
+        serve_kubelet(self.host.directory(), socket);
+    }
+
+    /// The name of a static pod of this node, as the container runtime knows it.
+    pub(crate) fn pod(&self, name: &str) -> String {
+        format!("{name}-{}", self.name)
     }
 
     /// Waits until etcd answers and has a leader.
@@ -205,7 +225,8 @@ impl Node {
 
     fn restore_args(&self, args: &[&str]) -> Vec<String> {
         let directory = self.host.directory().to_str().expect("UTF-8");
-        let own = ["--kubernetes-dir", directory];
+        let kubelet = format!("{directory}/{KUBELET}");
+        let own = ["--kubernetes-dir", directory, "--kubelet-dir", &kubelet];
         let words = ["restore"].iter().chain(args).chain(&own);
         words.map(|word| (*word).to_owned()).collect()
     }
@@ -240,6 +261,15 @@ impl Node {
             .join("hypercloud-etcd-restore/manifests");
         assert_eq!(names_in(&parked), Vec::<String>::new());
     }
+}
+
+/// What kubeadm tells the kubelet of its container runtime.
+fn serve_kubelet(directory: &Path, socket: &Path) {
+    let text = format!(
+        "KUBELET_KUBEADM_ARGS=\"--container-runtime-endpoint=unix://{} --pod-infra-container-image=registry.k8s.io/pause:3.9\"\n",
+        socket.display()
+    );
+    fs::write(directory.join(KUBELET).join("kubeadm-flags.env"), text).expect("flags");
 }
 
 /// The names in a directory, sorted; none where it is not there.

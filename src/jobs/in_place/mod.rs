@@ -9,6 +9,7 @@ mod host;
 mod look;
 mod perform;
 mod pods;
+mod runtime;
 mod wait;
 
 use course::go;
@@ -24,8 +25,11 @@ use super::restore::{self, Ahead, Changes, Chosen, Earlier, Pick, Sighting, Witn
 use crate::config::{self, Config};
 use crate::error::Error;
 use crate::etcd::MemberStatus;
-use crate::recovery::{self, Journal, JournalFile, Plan, Source, Step, Way, Wish};
+use crate::recovery::{self, Elsewhere, Journal, JournalFile, Plan, Source, Step, Way, Wish};
 use crate::store::{Directory, Lock};
+
+/// The kubelet's directory, unless it is told otherwise.
+pub const KUBELET_DIR: &str = "/var/lib/kubelet";
 
 /// What is restored, and how.
 #[derive(Debug, Clone)]
@@ -44,10 +48,15 @@ pub struct Request {
     pub changes: Changes,
 }
 
-/// What comes from outside: the time, how long to wait, and who wants to know how far it is.
+/// What comes from outside: the time, what this host is, how long to wait, and who wants to know how
+/// far it is.
 pub struct Run<'r> {
     /// The time.
     pub clock: &'r dyn Fn() -> Timestamp,
+    /// Where the kubelet has its files: they say where the container runtime listens.
+    pub kubelet_dir: &'r Path,
+    /// What this host calls itself.
+    pub host_name: &'r str,
     /// How long the kubelet may take to stop or start something, and etcd to answer.
     pub wait: Duration,
     /// Told of every step.
@@ -122,7 +131,10 @@ fn draw(
         bump_is_given: ahead != Ahead::Auto,
         bump: bump.as_ref().map_or(0, |bump| bump.by),
         bump_reason: bump.map_or_else(|| "not at all, as asked for".into(), |bump| bump.reason),
-        config: unusual(&config.path),
+        elsewhere: Elsewhere {
+            config: unusual(&config.path, config::PATH),
+            kubelet_dir: unusual(run.kubelet_dir, KUBELET_DIR),
+        },
         options: request.pick.options(request.changes),
     };
     let facts = chosen.verified().facts();
@@ -273,10 +285,10 @@ impl Locks {
     }
 }
 
-/// The configuration's file, by a path that is the same from everywhere, where it is not the usual one.
-fn unusual(config: &Path) -> Option<PathBuf> {
-    let path = std::path::absolute(config).unwrap_or_else(|_| config.into());
-    (path != Path::new(config::PATH)).then_some(path)
+/// A path that is the same from everywhere, where it is not the usual one.
+fn unusual(path: &Path, usual: &str) -> Option<PathBuf> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    (path != Path::new(usual)).then_some(path)
 }
 
 fn make_private(path: &Path) -> Result<(), Error> {

@@ -8,8 +8,8 @@ use super::host::unfit;
 use crate::error::Error;
 use crate::host::command_line;
 use crate::jobs::manifests;
-use crate::kubeadm::Launch;
-use crate::recovery::Pod;
+use crate::kubeadm::StaticPod;
+use crate::recovery::{Pod, PodName};
 use crate::sha256::Sha256;
 
 /// What is stopped. etcd comes last.
@@ -31,15 +31,16 @@ pub(super) struct Pods {
     pub(super) warnings: Vec<String>,
 }
 
-/// A manifest, and which of the programs it runs.
+/// A manifest, and what it says.
 struct Found {
     path: PathBuf,
-    launches: Vec<Launch>,
+    pod: StaticPod,
 }
 
 impl Found {
     fn runs(&self, program: &str) -> bool {
-        self.launches.iter().any(|launch| launch.is_of(program))
+        let mut launches = self.pod.launches.iter();
+        launches.any(|launch| launch.is_of(program))
     }
 
     fn pod(&self) -> Result<Pod, Error> {
@@ -50,7 +51,8 @@ impl Found {
                 "Give the manifest another name.",
             ));
         };
-        let commands = self.launches.iter().map(|launch| &launch.command);
+        let commands = self.pod.launches.iter().map(|launch| &launch.command);
+        let namespace = &self.pod.namespace;
         Ok(Pod {
             file: name.into(),
             // what the kubelet fills in cannot be told from here
@@ -59,6 +61,10 @@ impl Found {
                 .map(|words| Sha256::of(&command_line(words)))
                 .collect(),
             etcd: self.runs(ETCD),
+            object: self.pod.name.as_ref().map(|name| PodName {
+                namespace: namespace.clone(),
+                name: name.clone(),
+            }),
         })
     }
 }
@@ -68,8 +74,8 @@ pub(super) fn scan(directory: &Path) -> Result<Pods, Error> {
     let mut warnings = Vec::new();
     let mut all = Vec::new();
     for path in files(directory)? {
-        match manifests::read(path.clone(), Launch::all) {
-            Ok(Some(launches)) => all.push(Found { path, launches }),
+        match manifests::read(path.clone(), StaticPod::parse) {
+            Ok(Some(pod)) => all.push(Found { path, pod }),
             // gone in between
             Ok(None) => {}
             Err(error) if is_usual(&path) => return Err(error),

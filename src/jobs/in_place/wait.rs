@@ -1,20 +1,22 @@
 //! Waiting for what others do: the kubelet, etcd, the other hosts. Always with a deadline.
 //!
-//! That a pod is gone is told by `/proc` and by the lock on the database, and no container runtime is
-//! asked. `/proc` shows every process of every container, whichever runtime started it; a runtime that
-//! calls a container gone while a process of it still holds the data would be the weaker witness, and
-//! one that does not answer none at all.
+//! That a pod is gone is told by three witnesses, and all have to say so. `/proc` shows every process of
+//! every container, whichever runtime started it, and the lock on the database who is not seen there. The
+//! container runtime knows what `/proc` cannot tell: a container that is about to start, and one whose
+//! command no manifest names. It may say that something is left, never that all is gone while a process
+//! is there; and where it does not answer, the other two decide.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::runtime::Runtime;
 use super::{Progress, Run, is_forward};
 use crate::config::Config;
 use crate::datadir;
 use crate::error::Error;
 use crate::etcd::{self, Alarm, Client, Endpoint, Settings};
-use crate::host::{self, Process, open_below, running};
+use crate::host::{self, Container, Process, open_below, running};
 use crate::recovery::{self, Expected, Journal, Pod};
 use crate::sha256::Sha256;
 
@@ -27,16 +29,18 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// manifests every 20 seconds.
 const QUIET: Duration = Duration::from_secs(25);
 
-/// Waits until no process has the data open, and none of the pods' commands runs.
+/// Waits until no process has the data open, none of the pods' commands runs, and the container runtime
+/// has none of their containers, as far as it answers.
 pub(super) async fn until_stopped(journal: &Journal, run: &Run<'_>) -> Result<(), Error> {
     let began = Instant::now();
     let mut quiet = Quiet {
         is_seen: journal.was_running,
         since: None,
     };
+    let mut runtime = Runtime::find(journal, run);
     loop {
         run.require_undisturbed()?;
-        let left = left(journal)?;
+        let left = Left::look(journal, &mut runtime).await?;
         if quiet.is_certain(left.is_empty(), Instant::now()) {
             return Ok(());
         }
@@ -44,13 +48,10 @@ pub(super) async fn until_stopped(journal: &Journal, run: &Run<'_>) -> Result<()
             let waiting = "whether the kubelet starts etcd once more".to_owned();
             (run.progress)(&Progress::Waiting(waiting));
         } else {
-            let names: Vec<String> = left.iter().map(Process::to_string).collect();
-            let processes = names.join(", ");
             if began.elapsed() >= run.wait {
-                let after = run.wait;
-                return Err(host::Error::StillRunning { processes, after }.into());
+                return Err(left.after(run.wait).into());
             }
-            (run.progress)(&Progress::Waiting(format!("the end of {processes}")));
+            (run.progress)(&Progress::Waiting(format!("the end of {}", left.names())));
         }
         sleep(POLL).await;
     }
@@ -76,8 +77,52 @@ impl Quiet {
     }
 }
 
+/// What is to end.
+struct Left {
+    processes: Vec<Process>,
+    containers: Vec<Container>,
+}
+
+impl Left {
+    async fn look(journal: &Journal, runtime: &mut Runtime<'_>) -> Result<Self, Error> {
+        let processes = processes(journal)?;
+        // last: what it has started by now was not there for the others to see
+        let containers = if processes.is_empty() {
+            runtime.left().await
+        } else {
+            Vec::new()
+        };
+        Ok(Left {
+            processes,
+            containers,
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.processes.is_empty() && self.containers.is_empty()
+    }
+
+    fn names(&self) -> String {
+        let processes = self.processes.iter().map(Process::to_string);
+        let containers = self.containers.iter().map(Container::to_string);
+        let names: Vec<String> = processes.chain(containers).collect();
+        names.join(", ")
+    }
+
+    /// That it is still there after so long.
+    fn after(&self, after: Duration) -> host::Error {
+        let names = self.names();
+        if self.processes.is_empty() {
+            let containers = names;
+            return host::Error::StillListed { containers, after };
+        }
+        let processes = names;
+        host::Error::StillRunning { processes, after }
+    }
+}
+
 /// The processes that are to end.
-fn left(journal: &Journal) -> Result<Vec<Process>, Error> {
+fn processes(journal: &Journal) -> Result<Vec<Process>, Error> {
     let live = &journal.places.live;
     let mut left = open_below(live)?;
     if left.is_empty() && datadir::in_use(journal.places.data_dir())? {

@@ -28,6 +28,10 @@ fn journal_of(places: Places) -> Journal {
         file: "etcd.yaml".into(),
         commands: vec![Sha256::of(b"etcd")],
         etcd: true,
+        object: Some(PodName {
+            namespace: "kube-system".into(),
+            name: "etcd".into(),
+        }),
     });
     journal
 }
@@ -70,6 +74,21 @@ fn what_is_written_is_read() {
     }
     let names: Vec<_> = fs::read_dir(file.directory()).unwrap().collect();
     assert_eq!(names.len(), 1);
+}
+
+#[test]
+fn a_journal_that_an_earlier_version_has_begun_is_gone_on_with() {
+    let (_dir, file, mut journal) = host();
+    journal.elsewhere.config = Some("/srv/config.toml".into());
+    let mut text = serde_json::to_value(&journal).unwrap();
+    // as it was written before the pods had names: the rest of its shape is the same
+    let pod = text["pods"][0].as_object_mut().unwrap();
+    assert!(pod.remove("object").is_some());
+    assert_eq!(text["config"], "/srv/config.toml");
+    assert_eq!(text.get("kubeletDir"), None);
+    put(&file, &text.to_string());
+    journal.pods[0].object = None;
+    assert_eq!(file.read().unwrap(), Some(journal));
 }
 
 #[test]

@@ -9,6 +9,7 @@ fn host(name: &str) -> Host {
         file: file.into(),
         commands: Vec::new(),
         etcd: file == "etcd.yaml",
+        object: None,
     };
     let number = name.trim_start_matches('m');
     Host {
@@ -55,7 +56,7 @@ fn wish() -> Wish {
         bump_is_given: false,
         bump: 1_000_000_000,
         bump_reason: "1,000,000,000, the least that is used".into(),
-        config: None,
+        elsewhere: Elsewhere::default(),
         options: Options::default(),
     }
 }
@@ -133,7 +134,10 @@ fn three_nodes_are_told_the_same_by_the_snapshot_itself() {
 #[test]
 fn every_command_names_what_is_not_at_its_usual_place() {
     let elsewhere = Wish {
-        config: Some("/srv/my config.toml".into()),
+        elsewhere: Elsewhere {
+            config: Some("/srv/my config.toml".into()),
+            kubelet_dir: Some("/srv/kubelet".into()),
+        },
         ..wish()
     };
     let host = Host {
@@ -141,7 +145,7 @@ fn every_command_names_what_is_not_at_its_usual_place() {
         ..host("m1")
     };
     let plan = Plan::of(&host, source(&[("m1", false)]), &elsewhere, ID).unwrap();
-    let flags = "--kubernetes-dir /srv/kubernetes --config '/srv/my config.toml'";
+    let flags = "--kubernetes-dir /srv/kubernetes --kubelet-dir /srv/kubelet --config '/srv/my config.toml'";
     let mut journal = plan.journal();
     let back = format!("restore --rollback {flags}");
     let told = |what: &[String]| what.iter().any(|what| what.contains(&back));
