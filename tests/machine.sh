@@ -40,12 +40,13 @@ need() {
 
 mirror() { apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 2>/dev/null | awk '$1 == "bookworm" { print $2; exit }'; }
 
-# bootstrap MIRROR: that Debian, in $work/made and from nothing, for debootstrap does not go on with a half
+# bootstrap RELEASE DIRECTORY MIRROR [OPTION…]: a small Debian, from nothing, for debootstrap does not go on with a half
 bootstrap() {
-    umount -R "$work/made/proc" "$work/made/sys" 2>/dev/null || true
-    rm -rf --one-file-system "$work/made"
-    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps,libpam-systemd bookworm "$work/made" "$1" \
-        >"$base/debootstrap.log"
+    local release=$1 made=$2 uri=$3
+    shift 3
+    umount -R "$made/proc" "$made/sys" 2>/dev/null || true
+    rm -rf --one-file-system "$made"
+    debootstrap --variant=minbase "$@" "$release" "$made" "$uri" >"$base/$release.log"
 }
 
 # A Debian as it is before anybody puts a configuration, a backup or an etcd there.
@@ -58,7 +59,8 @@ make_machine() {
         # the lists may have been cleaned away, as they are in most images
         [ -n "$uri" ] || { retry apt-get -qq update && uri=$(mirror); }
         [ -n "$uri" ] || fail "apt knows no source of bookworm"
-        retry bootstrap "$uri" || fail "debootstrap: see $base/debootstrap.log"
+        retry bootstrap bookworm "$work/made" "$uri" --include=systemd,systemd-sysv,dbus,procps,libpam-systemd ||
+            fail "debootstrap: see $base/bookworm.log"
         rm -rf "$work"/made/var/{cache/apt/archives/*.deb,lib/apt/lists/*}
         mv "$work/made" "$base/bookworm"
     fi

@@ -28,13 +28,13 @@ at_the_end() {
 trap at_the_end EXIT
 
 uri=$(mirror)
-[ -n "$uri" ] || { apt-get -qq update && uri=$(mirror); }
+[ -n "$uri" ] || { retry apt-get -qq update && uri=$(mirror); }
 [ -n "$uri" ] || fail "apt knows no source of bookworm, where the others would be, too"
 
 # made RELEASE: the root of that Debian, from the mirror or from an earlier run
 made() {
     [ ! -e "$base/$1" ] || return 0
-    debootstrap --variant=minbase "$1" "$work/$1.made" "$uri" >"$base/$1.log" || fail "debootstrap: see $base/$1.log"
+    retry bootstrap "$1" "$work/$1.made" "$uri" || fail "debootstrap: see $base/$1.log"
     rm -rf "$work/$1.made"/var/{cache/apt/archives/*.deb,lib/apt/lists/*}
     mv "$work/$1.made" "$base/$1"
 }
