@@ -271,9 +271,11 @@ impl Error {
             Error::Damaged { .. } => {
                 "The member's own database may be damaged. Compare the members with: etcdctl endpoint hashkv --cluster"
             }
-            Error::Catalog(catalog::Error::Unreadable { .. }) | Error::Unsound { .. } => {
-                "Choose another backup with: hypercloud-etcd list"
+            Error::Catalog(catalog::Error::Unreadable { .. }) => {
+                "The snapshot beside it may be good all the same: hypercloud-etcd verify --file tells, and restore --file \
+                 takes it. See what else there is with: hypercloud-etcd list"
             }
+            Error::Unsound { .. } => "Choose another backup with: hypercloud-etcd list",
             Error::NotSound(_) => "See which are good with: hypercloud-etcd list",
             Error::MixedClusters(_) => "Name only members of one cluster in etcd.endpoints.",
             Error::Spool { source, .. } | Error::Catalog(catalog::Error::Write { source, .. })

@@ -291,6 +291,35 @@ fn a_directory_that_is_none_is_named_with_its_remedy() {
 }
 
 #[test]
+fn a_check_finds_what_stands_where_the_lock_has_to_be() {
+    let host = Host::new();
+    let server = Fake::start(&host.pki, &golden("3.5.30"), Script::Faithful);
+    host.configure(&[server.endpoint()]);
+    let lock = host.backups.join(".lock");
+    let said = |command: &str| {
+        let output = host.run(&[command]).expect_code(73);
+        let said = format!("{}{}", output.stdout, output.stderr);
+        assert!(said.contains(".lock"), "{command}: {output}");
+    };
+    let makes: [Make; 2] = [
+        |path| fs::create_dir(path).unwrap(),
+        |path| symlink("/nowhere/at/all", path).unwrap(),
+    ];
+    host.run(&["check"]).expect_success();
+    assert!(!lock.exists(), "a check makes nothing");
+    for make in makes {
+        make(&lock);
+        said("check");
+        said("backup");
+        fs::remove_dir(&lock)
+            .or_else(|_| fs::remove_file(&lock))
+            .unwrap();
+    }
+    host.run(&["backup"]).expect_success();
+    host.run(&["check"]).expect_success();
+}
+
+#[test]
 fn a_directory_that_is_replaced_while_a_backup_runs_gets_none_that_nobody_would_find() {
     let host = Host::new();
     let fake = slow(&host);

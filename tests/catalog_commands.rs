@@ -198,4 +198,48 @@ fn a_backup_whose_snapshot_is_lost_or_cut_is_none_to_status() {
     for problem in ["its snapshot is lost", "its snapshot has 4096 bytes"] {
         assert!(problems.contains(problem), "{problems}");
     }
+    let id = text(&backups[2], "id");
+    let shown = host.run(&["show", id]).expect_success().stdout;
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.starts_with("LOST") && line.contains("is lost")),
+        "{shown}"
+    );
+    let shown = host.run(&["show", id, "--json"]).expect_success().json();
+    assert!(shown["lost"].to_string().contains("is lost"), "{shown:#}");
+    let whole = host.run(&["show", text(&backups[0], "id"), "--json"]);
+    assert_eq!(whole.expect_success().json(), backups[0]);
+}
+
+#[test]
+fn a_backup_whose_manifest_says_nothing_is_told_from_one_that_never_was() {
+    let Some((host, backups)) = three_backups() else {
+        return;
+    };
+    let id = text(&backups[2], "id");
+    let manifest = host.backups.join(format!("etcd-{id}.json"));
+    std::fs::write(&manifest, "").unwrap();
+    for command in [&["show", id][..], &["verify", id], &["pin", id]] {
+        let said = host.run(command).expect_code(74).stderr;
+        for word in [
+            &*manifest.to_string_lossy(),
+            "cannot be used",
+            "restore --file",
+        ] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
+    }
+    host.run(&["show", "19990101T000000Z"]).expect_code(64);
+    // the newest of those that can be told
+    let newest = host
+        .run(&["show", "latest", "--json"])
+        .expect_success()
+        .json();
+    assert_eq!(newest["id"], backups[1]["id"]);
+    let status = host.run(&["status", "--json"]).expect_code(1).json();
+    let problems = status["problems"].to_string();
+    assert!(problems.contains("or move it away"), "{problems}");
+    std::fs::remove_file(manifest).unwrap();
+    host.run(&["status"]).expect_success();
 }

@@ -164,7 +164,7 @@ impl Catalog<'_> {
     }
 
     /// Whether the snapshot is there in its full size.
-    fn presence(self, file: &str, says: u64) -> Result<(), String> {
+    pub(super) fn presence(self, file: &str, says: u64) -> Result<(), String> {
         let stamp = self.directory.stamp(file);
         let stamp = stamp.map_err(|error| format!("its snapshot is lost: {}", reason(error)))?;
         if stamp.size == says {

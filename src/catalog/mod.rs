@@ -74,15 +74,25 @@ impl<'d> Catalog<'d> {
     /// The one backup that a selector names.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where none or several fit.
+    /// [`Error::NotFound`] where none or several fit; [`Error::Unreadable`] where the one that fits has
+    /// a manifest of which nothing can be told.
     pub fn find(&self, selector: &Selector) -> Result<Manifest, Error> {
-        let not_found = |source| Error::NotFound {
-            path: self.directory.path().into(),
-            source,
+        let listing = self.summaries()?;
+        let source = match selector.pick(&listing.backups) {
+            Ok(found) => return self.read(&found.id),
+            Err(why) => why,
         };
-        let backups = self.summaries()?.backups;
-        let found = selector.pick(&backups).map_err(not_found)?;
-        self.read(&found.id)
+        let is_meant = |(path, _): &&(PathBuf, String)| selector.is_id_in(path);
+        match (&source, listing.unreadable.iter().find(is_meant)) {
+            (NotFound::None(..), Some((path, why))) => Err(Error::Unreadable {
+                path: path.clone(),
+                source: why.clone().into(),
+            }),
+            _ => Err(Error::NotFound {
+                path: self.directory.path().into(),
+                source,
+            }),
+        }
     }
 
     /// The manifest of a backup as it is now.
@@ -95,6 +105,12 @@ impl<'d> Catalog<'d> {
             path: self.directory.path().join(name),
             source: why.into(),
         })
+    }
+
+    /// Why the snapshot of a backup is not there in its full size, in a sentence; `None` where it is.
+    #[must_use]
+    pub fn lost(&self, manifest: &Manifest) -> Option<String> {
+        self.presence(&manifest.file, manifest.stored.size).err()
     }
 
     /// The snapshot of a backup.

@@ -1,6 +1,7 @@
 //! How people name a backup: an id or the beginning of one, `latest`, a time, a revision.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -85,6 +86,16 @@ pub enum NotFound {
 }
 
 impl Selector {
+    /// Whether it names, by its id, the backup whose manifest has this path.
+    pub(super) fn is_id_in(&self, path: &Path) -> bool {
+        let Selector::Id(prefix) = self else {
+            return false;
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.strip_prefix("etcd-")
+            .is_some_and(|id| id.starts_with(prefix))
+    }
+
     /// The one that fits, of backups sorted newest first.
     ///
     /// # Errors

@@ -46,6 +46,7 @@ pub(super) fn lines(acceptance: &Acceptance) -> String {
         Some(_) if acceptance.changed => {
             format!("{id} is accepted: later backups are compared with it\n")
         }
+        Some(_) => format!("{id} was accepted already\n"),
         _ if acceptance.changed => format!("{id} is not suspect; all is well again\n"),
         _ => format!("{id} is not suspect; there is nothing to accept\n"),
     };

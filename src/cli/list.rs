@@ -61,11 +61,12 @@ impl Arguments {
 
 /// A manifest as `--json` shows it.
 #[derive(Serialize)]
-struct Listed<'l> {
+pub(super) struct Listed<'l> {
     #[serde(flatten)]
-    backup: &'l Manifest,
+    pub(super) backup: &'l Manifest,
+    /// Why its snapshot is lost, where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    lost: &'l Option<String>,
+    pub(super) lost: &'l Option<String>,
 }
 
 /// All backups, the newest first, each with the reason why its snapshot is not there; tells of what

@@ -11,6 +11,7 @@ use hypercloud_etcd::report::text;
 use hypercloud_etcd::snapshot::Facts;
 use jiff::Timestamp;
 
+use super::list::Listed;
 use super::{Context, output};
 
 /// Show one backup, or what any snapshot file holds
@@ -65,11 +66,15 @@ impl Arguments {
             .selector
             .as_ref()
             .ok_or_else(|| Error::Usage("no backup was named".into()))?;
-        let backup = look::find(&context.config()?, selector)?;
+        let (backup, lost) = &look::find(&context.config()?, selector)?;
         if self.json {
-            context.output.json(&backup)?;
+            context.output.json(&Listed { backup, lost })?;
         } else {
-            context.output.answer(&manifest(&backup, context.now()))?;
+            let mut text = manifest(backup, context.now());
+            if let Some(why) = lost {
+                line(&mut text, "LOST", why);
+            }
+            context.output.answer(&text)?;
         }
         Ok(ExitCode::Done)
     }

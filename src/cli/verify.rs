@@ -78,7 +78,8 @@ impl Arguments {
         } else {
             let latest = Selector::Latest(0);
             let selector = self.selector.as_ref().unwrap_or(&latest);
-            ids.push(look::find(&config, selector)?.id);
+            let (backup, _) = look::find(&config, selector)?;
+            ids.push(backup.id);
         }
         let mut is_told = false;
         let terms = Terms {
@@ -107,7 +108,7 @@ impl Arguments {
             verdicts.push(proven.verdict);
         }
         verdicts.extend(unreadable.into_iter().map(|(path, why)| {
-            let why = format!("the manifest cannot be used: {why}");
+            let why = format!("it cannot be used: {why}");
             Verdict::against(path.display().to_string(), why)
         }));
         Ok(verdicts)

@@ -44,13 +44,16 @@ pub fn list(config: &Config) -> Result<Listing<Summary>, Error> {
     Ok(Catalog::of(&directory).summaries()?)
 }
 
-/// The backup that a selector names.
+/// The backup that a selector names, and why its snapshot is lost where it is.
 ///
 /// # Errors
 /// Where none or several fit, or the directory cannot be read.
-pub fn find(config: &Config, selector: &Selector) -> Result<Manifest, Error> {
+pub fn find(config: &Config, selector: &Selector) -> Result<(Manifest, Option<String>), Error> {
     let directory = Directory::open(&config.backup.dir)?;
-    Ok(Catalog::of(&directory).find(selector)?)
+    let catalog = Catalog::of(&directory);
+    let backup = catalog.find(selector)?;
+    let lost = catalog.lost(&backup);
+    Ok((backup, lost))
 }
 
 /// Whether the newest verified backup is fresh enough, and what else is wrong, as far as the daemon's

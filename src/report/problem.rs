@@ -72,7 +72,12 @@ pub(super) fn of_backup(newest: &Summary) -> Vec<String> {
 /// Manifests that cannot be read, and backups without their snapshots.
 pub(super) fn unreadable(view: &View<'_>) -> impl Iterator<Item = String> {
     let unreadable = view.listing.unreadable.iter();
-    unreadable.map(|(path, why)| format!("the manifest {} cannot be used: {why}", path.display()))
+    unreadable.map(|(path, why)| {
+        let path = path.display();
+        format!(
+            "the backup of {path} cannot be used: {why}; put back what is missing, or move it away"
+        )
+    })
 }
 
 /// Members whose data differed from the backup: one of them is corrupt, and nobody else says so.

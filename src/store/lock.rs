@@ -22,18 +22,28 @@ pub struct Held(String);
 /// What the lock's file says at most.
 const LIMIT: u64 = 256;
 
+/// The lock's file.
+const NAME: &str = ".lock";
+
 impl Lock {
+    /// Whether nothing stands in its place that could never be locked. It is neither taken nor made.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn check(directory: &Directory) -> Result<(), Error> {
+        match open(directory, OFlags::empty()) {
+            Ok(_) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(directory.unwritable(NAME, errno)),
+        }
+    }
+
     /// Takes the lock at once or not at all. `holder` tells others who has it.
     ///
     /// # Errors
     /// [`Error::Locked`] where another process has it, else [`Error::Write`].
     pub fn take(directory: &Directory, holder: &str) -> Result<Self, Error> {
-        const NAME: &str = ".lock";
         let failed = |errno: Errno| directory.unwritable(NAME, errno);
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&directory.fd, NAME, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(failed)?;
-        let mut file = File::from(fd);
+        let mut file = open(directory, OFlags::CREATE).map_err(failed)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
@@ -51,6 +61,13 @@ impl Lock {
             .and_then(|()| file.write_all(holder.as_bytes()));
         Ok(Lock { _file: file })
     }
+}
+
+fn open(directory: &Directory, how: OFlags) -> Result<File, Errno> {
+    // not to be caught waiting on a pipe that somebody put there
+    let flags = how | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let mode = Mode::RUSR | Mode::WUSR;
+    Ok(rustix::fs::openat(&directory.fd, NAME, flags, mode)?.into())
 }
 
 impl Held {

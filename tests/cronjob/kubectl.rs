@@ -165,7 +165,9 @@ pub(super) fn reads_the_same<'a>(renderings: impl IntoIterator<Item = &'a str>) 
             continue;
         }
         let texts: Vec<&str> = given.iter().map(|(text, _)| *text).collect();
-        let output = kubectl(&program, args, &texts.join("\n---\n"));
+        // the end of a line that stood before what divided them: an empty one at the end of a text counts
+        let texts = texts.join("\n---\n") + "\n";
+        let output = kubectl(&program, args, &texts);
         let read = serde_json::Deserializer::from_str(&output.stdout).into_iter::<Value>();
         let read: Vec<Value> = read.map(|object| object.expect("JSON")).collect();
         assert_eq!(read.len(), given.len());

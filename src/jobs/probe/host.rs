@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::etcd::Settings;
 use crate::report::{EXPIRY_WARNING_DAYS, text};
-use crate::store::{self, Directory, Space};
+use crate::store::{self, Directory, Lock, Space};
 
 /// Why root is refused.
 const ONLY_BY_OWNER: &str =
@@ -182,6 +182,7 @@ pub(super) fn directory(config: &Config) -> Vec<Check> {
     let opened = Directory::open(path).and_then(|directory| {
         // an unnamed file shows that one can be made, and leaves nothing
         directory.draft()?;
+        Lock::check(&directory)?;
         Ok((directory.space()?, directory))
     });
     let (Space { free, total }, directory) = match opened {
