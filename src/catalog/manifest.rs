@@ -207,7 +207,10 @@ impl Manifest {
         let steps = self.verification.iter();
         let missing = steps.filter(|step| step.result != Outcome::Passed);
         let details: Vec<&str> = missing.map(|step| step.detail.as_str()).collect();
-        (!self.verified).then(|| details.join("; "))
+        (!self.verified).then(|| match details[..] {
+            [] => "its manifest does not say why".to_owned(),
+            _ => details.join("; "),
+        })
     }
 
     /// The result of one proof.

@@ -237,10 +237,12 @@ fn write(
             });
         };
         tell(0);
-        database::prove(contents, file, size)?;
+        let proven = database::prove(contents, file, size);
         let ended = |_| Err(io::Error::other("the syncing thread has ended"));
         let synced = syncing.join().unwrap_or_else(ended);
+        // a disk that fails is why a proof fails, never the other way round
         synced.map_err(failed(path, "made durable"))?;
+        proven?;
         tell(size);
         Ok(Written {
             revision: contents.revision,

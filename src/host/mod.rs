@@ -62,8 +62,10 @@ pub enum Error {
         after: Duration,
     },
     /// No process of what was to end is known any more, but the container runtime has it.
-    #[error("not gone after {after:?}: {containers}")]
+    #[error("not gone after {after:?}, as the container runtime at {} says: {containers}", socket.display())]
     StillListed {
+        /// Its socket.
+        socket: PathBuf,
         /// The containers.
         containers: String,
         /// How long was waited.
@@ -96,7 +98,7 @@ impl Error {
                 "The kubelet stops a pod whose manifest is gone. See whether it runs: systemctl status kubelet; and what else holds the data: crictl ps"
             }
             Error::StillListed { .. } => {
-                "The kubelet ends the containers of a pod whose manifest is gone. See whether it runs: systemctl status kubelet; what the container runtime has: crictl ps -a; and end what was left over: crictl stop ID, then crictl rm ID"
+                "The kubelet ends the containers of a pod whose manifest is gone. See whether it runs: systemctl status kubelet; what the container runtime has: crictl --runtime-endpoint unix://SOCKET ps -a; and end what was left over: crictl stop ID where it runs, then crictl rm ID. A runtime that is stopped holds up nothing."
             }
             Error::Runtime { .. } => {
                 "See whether it runs, for containerd with: systemctl status containerd; and whether it answers: crictl ps"

@@ -36,7 +36,7 @@ const ID: usize = 13;
 /// The characters of any other name in a message.
 const NAME: usize = 128;
 
-/// A container that runs, or that is about to.
+/// A container that runs, or that is made and may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
     /// The runtime's id of it.
@@ -71,7 +71,7 @@ impl fmt::Display for Container {
     }
 }
 
-/// The containers of a namespace's pods that run or are about to, as the runtime at this socket says.
+/// The containers of a namespace's pods that run, or are made and may, as the runtime at this socket says.
 ///
 /// # Errors
 /// [`Error::Runtime`], within a few seconds.

@@ -311,7 +311,13 @@ impl Directory {
         // while it is read is none of ours
         let mut bytes = vec![0; usize::try_from(stamp.size).unwrap_or(0)];
         file.read_exact(&mut bytes)
-            .map_err(|source| self.unreadable(name, source))?;
+            .map_err(|why| match why.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    let why = io::Error::other("it became shorter while it was read");
+                    self.unreadable(name, why)
+                }
+                _ => self.unreadable(name, why),
+            })?;
         Ok((bytes, stamp))
     }
 

@@ -93,9 +93,10 @@ fn a_container_that_does_not_go_is_named_with_what_to_do() {
     let args = ["latest", "--in-place", "--yes", "--wait", "10s"];
     let failed = node.restore(&args).expect_code(69);
     for said in [
-        "not gone after 10s: the container etcd (",
+        "not gone after 10s, as the container runtime at ",
+        ": the container etcd (",
         &format!("of pod {SYSTEM}/{etcd}"),
-        "crictl ps -a",
+        "ps -a",
         "restore --resume",
         "--kubelet-dir",
     ] {
@@ -132,6 +133,46 @@ fn a_runtime_that_cannot_be_asked_keeps_nobody_from_a_restore() {
     assert!(done.stderr.contains("nowhere.sock"), "{done}");
     assert_eq!(done.stderr.matches(WARNING).count(), 1, "{done}");
     story.assert_returned("nobody was asked");
+}
+
+#[test]
+fn a_runtime_that_fails_after_it_has_answered_is_given_time() {
+    let Some(mut story) = Story::newest() else {
+        return;
+    };
+    let etcd = story.node.pod("etcd");
+    story
+        .node
+        .runtime
+        .put(Listed::of((SYSTEM, &etcd), "etcd", RUNNING));
+    let running = story.node.start_restore(&["latest", "--in-place", "--yes"]);
+    await_questions(&story);
+    // as while it is started anew
+    story.node.runtime.behave(Manner::Refusing);
+    await_questions(&story);
+    assert_eq!(open_step(&story.node, "forward").as_deref(), Some("stop"));
+    story.node.runtime.behave(Manner::Faithful);
+    await_questions(&story);
+    assert_eq!(open_step(&story.node, "forward").as_deref(), Some("stop"));
+    story.node.runtime.clear();
+    let done = running.output(DEADLINE).expect_success();
+    assert!(done.stderr.contains("what is not known just now"), "{done}");
+    assert!(!done.stderr.contains("WARNING"), "{done}");
+    story.assert_restored("the container ended");
+
+    // one that stays away is given up
+    story
+        .node
+        .runtime
+        .put(Listed::of((SYSTEM, &etcd), "etcd", RUNNING));
+    let running = story
+        .node
+        .start_restore(&["--rollback", "--yes", "--wait", "20s"]);
+    await_questions(&story);
+    story.node.runtime.behave(Manner::Refusing);
+    let done = running.output(DEADLINE).expect_success();
+    assert_eq!(done.stderr.matches("WARNING").count(), 1, "{done}");
+    story.assert_returned("nobody answers");
 }
 
 #[test]

@@ -60,7 +60,7 @@ enum State {
 }
 
 impl Container {
-    /// It, if it runs or is about to, and if a kubelet has made it.
+    /// It, if it runs or may yet, and if a kubelet has made it.
     pub(super) fn alive(self) -> Option<super::Container> {
         let is_running = match State::try_from(self.state) {
             Ok(State::Running) => true,

@@ -1,28 +1,63 @@
 //! What the container runtime of this host has left of the pods that were taken away: a witness beside
 //! `/proc` and the lock on the database, where there is one and it answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{Progress, Run};
-use crate::host::{Container, containers};
+use crate::host::{self, Container, containers};
 use crate::jobs::manifests;
 use crate::kubeadm::{self, Flags, socket_of_config};
 use crate::recovery::{Journal, Pod};
 
 /// Where container runtimes listen, in the order in which they are looked for.
-const SOCKETS: [&str; 3] = [
+const SOCKETS: [&str; 4] = [
     "/run/containerd/containerd.sock",
     "/run/crio/crio.sock",
     "/var/run/cri-dockerd.sock",
+    "/var/run/dockershim.sock",
 ];
+/// How long one that has answered is asked again where it fails: it may be starting anew.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// The runtime, and the pods that it is asked about.
 pub(super) struct Runtime<'r> {
-    /// `None` where there is none to be asked.
-    socket: Option<PathBuf>,
+    /// The first is asked; the others are guesses in its place.
+    sockets: Vec<PathBuf>,
     pods: Pods,
+    /// When the first has answered.
+    answered: Option<Instant>,
+    grace: Duration,
     warn: &'r dyn Fn(&Progress),
+}
+
+/// What a runtime has left.
+#[derive(Default)]
+pub(super) struct Listed {
+    pub(super) socket: PathBuf,
+    containers: Vec<Container>,
+    /// Why it does not tell just now, though it has told before.
+    silence: Option<String>,
+    /// Whether a container of an etcd runs.
+    pub(super) is_etcd: bool,
+}
+
+impl Listed {
+    pub(super) fn is_empty(&self) -> bool {
+        self.containers.is_empty() && self.silence.is_none()
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        let silence = self.silence.iter();
+        let silence = silence.map(|why| format!("what is not known just now, for {why}"));
+        self.containers
+            .iter()
+            .map(Container::to_string)
+            .chain(silence)
+    }
 }
 
 impl<'r> Runtime<'r> {
@@ -36,49 +71,78 @@ impl<'r> Runtime<'r> {
         let nodes = [journal.goal.name.clone(), host];
         let nodes: Vec<String> = nodes.into_iter().chain(kubelet.node).collect();
         Runtime {
-            socket: kubelet.socket,
+            sockets: kubelet.sockets,
             pods: Pods::of(&journal.pods, &nodes),
+            answered: None,
+            grace: GRACE.min(run.wait / 2),
             warn: run.progress,
         }
     }
 
-    /// The containers of the pods that run or are about to. A runtime that fails is not asked again: that
-    /// it is dead must not keep anybody from a restore.
-    pub(super) async fn left(&mut self) -> Vec<Container> {
-        let Some(socket) = &self.socket else {
-            return Vec::new();
-        };
+    /// The containers of the pods that run, or are made and may. A runtime that does not answer is given
+    /// up: that it is dead must not keep anybody from a restore. One that has answered is given time.
+    pub(super) async fn left(&mut self) -> Listed {
+        while let Some(socket) = self.sockets.first().cloned() {
+            let error = match self.ask(&socket).await {
+                Ok(listed) => {
+                    self.answered = Some(Instant::now());
+                    return listed;
+                }
+                Err(error) => error,
+            };
+            if self
+                .answered
+                .is_some_and(|then| then.elapsed() < self.grace)
+            {
+                return Listed {
+                    silence: Some(error.to_string()),
+                    socket,
+                    ..Listed::default()
+                };
+            }
+            let hint = error.hint().unwrap_or_default();
+            (self.warn)(&Progress::Warning(format!(
+                "{error}; that all has ended is told by the processes and by the lock on the database alone. {hint}"
+            )));
+            self.sockets.remove(0);
+            self.answered = None;
+        }
+        Listed::default()
+    }
+
+    async fn ask(&self, socket: &Path) -> Result<Listed, host::Error> {
         let mut left = Vec::new();
         for namespace in self.pods.namespaces() {
-            match containers(socket, namespace).await {
-                Ok(found) => left.extend(found.into_iter().filter(|it| self.pods.has(it))),
-                Err(error) => {
-                    let hint = error.hint().unwrap_or_default();
-                    (self.warn)(&Progress::Warning(format!(
-                        "{error}; that all has ended is told by the processes and by the lock on the database alone. {hint}"
-                    )));
-                    self.socket = None;
-                    return Vec::new();
-                }
-            }
+            let found = containers(socket, namespace).await?.into_iter();
+            left.extend(found.filter(|it| self.pods.has(it)));
         }
-        left
+        // in an order of their own, so that the same is said again
+        left.sort_by(|one, other| (&one.pod, &one.id).cmp(&(&other.pod, &other.id)));
+        Ok(Listed {
+            is_etcd: left.iter().any(|it| it.is_running && self.pods.is_etcd(it)),
+            socket: socket.into(),
+            containers: left,
+            silence: None,
+        })
     }
 }
 
-/// The pods that were taken away, as the kubelet calls them: namespace and name.
-struct Pods(BTreeSet<(String, String)>);
+/// The pods that were taken away, as the kubelet calls them, namespace and name, and whether each is an
+/// etcd's.
+struct Pods(BTreeMap<(String, String), bool>);
 
 impl Pods {
     /// A static pod is called by its manifest's name, a dash, and the node's name in small letters: see
     /// `generatePodName` of the kubelet. kubeadm names the etcd member after the node, and the node
     /// after the host, unless it was told otherwise.
     fn of(pods: &[Pod], nodes: &[String]) -> Self {
-        let objects = pods.iter().filter_map(|pod| pod.object.as_ref());
-        let names = objects.flat_map(|object| {
-            nodes.iter().map(|node| {
+        let objects = pods
+            .iter()
+            .filter_map(|pod| Some((pod.object.as_ref()?, pod.etcd)));
+        let names = objects.flat_map(|(object, is_etcd)| {
+            nodes.iter().map(move |node| {
                 let name = format!("{}-{}", object.name, node.to_lowercase());
-                (object.namespace.clone(), name)
+                ((object.namespace.clone(), name), is_etcd)
             })
         });
         Pods(names.collect())
@@ -86,46 +150,55 @@ impl Pods {
 
     fn namespaces(&self) -> BTreeSet<&str> {
         self.0
-            .iter()
+            .keys()
             .map(|(namespace, _)| namespace.as_str())
             .collect()
     }
 
     fn has(&self, container: &Container) -> bool {
+        self.find(container).is_some()
+    }
+
+    fn is_etcd(&self, container: &Container) -> bool {
+        self.find(container) == Some(true)
+    }
+
+    fn find(&self, container: &Container) -> Option<bool> {
         let pod = (container.namespace.clone(), container.pod.clone());
-        self.0.contains(&pod)
+        self.0.get(&pod).copied()
     }
 }
 
 /// What the kubelet's files say, as far as they can be read.
 #[derive(Default)]
 struct Kubelet {
-    socket: Option<PathBuf>,
+    /// The one that they name, or else all that may be it.
+    sockets: Vec<PathBuf>,
     node: Option<String>,
     /// What cannot be understood, a sentence each.
     warnings: Vec<String>,
 }
 
 impl Kubelet {
-    /// Reads them. Where they name no socket, it is the first of the usual ones that is there.
+    /// Reads them. Where they name no socket, it is one of the usual ones that are there.
     fn read(directory: &Path, usual: &[&Path]) -> Self {
         let mut kubelet = Kubelet::default();
         let path = directory.join("kubeadm-flags.env");
         if let Some(flags) = kubelet.look(&path, |bytes| Flags::parse(bytes).map(Some)) {
             kubelet.node = flags.node().map(str::to_owned);
-            kubelet.socket = flags.socket().unwrap_or_else(|error| {
+            let socket = flags.socket().unwrap_or_else(|error| {
                 kubelet.warn(&path, &error);
                 None
             });
+            kubelet.sockets.extend(socket);
         }
-        if kubelet.socket.is_none() {
-            kubelet.socket = kubelet.look(&directory.join("config.yaml"), socket_of_config);
+        if kubelet.sockets.is_empty() {
+            let socket = kubelet.look(&directory.join("config.yaml"), socket_of_config);
+            kubelet.sockets.extend(socket);
         }
-        if kubelet.socket.is_none() {
-            let mut usual = usual.iter();
-            kubelet.socket = usual
-                .find(|path| path.exists())
-                .map(|path| path.to_path_buf());
+        if kubelet.sockets.is_empty() {
+            let there = usual.iter().filter(|path| path.exists());
+            kubelet.sockets = there.map(|path| path.to_path_buf()).collect();
         }
         kubelet
     }
@@ -238,30 +311,30 @@ mod tests {
         let at = dir.path();
         let (one, other) = (at.join("one.sock"), at.join("other.sock"));
         let usual = [one.as_path(), other.as_path()];
-        let socket = || {
+        let sockets = || {
             let kubelet = Kubelet::read(at, &usual);
             assert_eq!(kubelet.warnings, Vec::<String>::new());
-            kubelet.socket
+            kubelet.sockets
         };
         // nothing is asked where there is nothing
-        assert_eq!(socket(), None);
+        assert_eq!(sockets(), Vec::<PathBuf>::new());
         put(&other, "");
-        assert_eq!(socket(), Some(other.clone()));
+        assert_eq!(sockets(), [other.as_path()]);
         put(&one, "");
-        assert_eq!(socket(), Some(one.clone()));
+        assert_eq!(sockets(), [one.clone(), other.clone()]);
         put(
             &at.join("config.yaml"),
             "containerRuntimeEndpoint: unix:///run/config.sock",
         );
-        assert_eq!(socket(), Some("/run/config.sock".into()));
+        assert_eq!(sockets(), [Path::new("/run/config.sock")]);
         let flags = |flags: &str| {
             let text = format!("KUBELET_KUBEADM_ARGS=\"{flags}\"");
             put(&at.join("kubeadm-flags.env"), &text);
         };
         flags("--hostname-override=n1");
-        assert_eq!(socket(), Some("/run/config.sock".into()));
+        assert_eq!(sockets(), [Path::new("/run/config.sock")]);
         flags("--container-runtime-endpoint=unix:///run/flag.sock");
-        assert_eq!(socket(), Some("/run/flag.sock".into()));
+        assert_eq!(sockets(), [Path::new("/run/flag.sock")]);
     }
 
     #[test]
@@ -281,6 +354,6 @@ mod tests {
         };
         assert!(flags.contains("tcp://h:1"), "{flags}");
         assert!(config.contains("config.yaml"), "{config}");
-        assert_eq!(kubelet.socket, Some(there));
+        assert_eq!(kubelet.sockets, [there]);
     }
 }

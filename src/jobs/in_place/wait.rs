@@ -2,21 +2,21 @@
 //!
 //! That a pod is gone is told by three witnesses, and all have to say so. `/proc` shows every process of
 //! every container, whichever runtime started it, and the lock on the database who is not seen there. The
-//! container runtime knows what `/proc` cannot tell: a container that is about to start, and one whose
-//! command no manifest names. It may say that something is left, never that all is gone while a process
-//! is there; and where it does not answer, the other two decide.
+//! container runtime knows what `/proc` cannot tell: a container that is made and not started yet, and one
+//! whose command no manifest names. It may say that something is left, never that all is gone while a
+//! process is there; and where it does not answer, the other two decide.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::runtime::Runtime;
+use super::runtime::{Listed, Runtime};
 use super::{Progress, Run, is_forward};
 use crate::config::Config;
 use crate::datadir;
 use crate::error::Error;
 use crate::etcd::{self, Alarm, Client, Endpoint, Settings};
-use crate::host::{self, Container, Process, open_below, running};
+use crate::host::{self, Process, open_below, running};
 use crate::recovery::{self, Expected, Journal, Pod};
 use crate::sha256::Sha256;
 
@@ -41,6 +41,7 @@ pub(super) async fn until_stopped(journal: &Journal, run: &Run<'_>) -> Result<()
     loop {
         run.require_undisturbed()?;
         let left = Left::look(journal, &mut runtime).await?;
+        quiet.is_seen |= left.is_etcd;
         if quiet.is_certain(left.is_empty(), Instant::now()) {
             return Ok(());
         }
@@ -59,7 +60,7 @@ pub(super) async fn until_stopped(journal: &Journal, run: &Run<'_>) -> Result<()
 
 /// Whether all that ran has ended for good.
 struct Quiet {
-    /// Something was seen to run after its manifest was gone.
+    /// An etcd was seen to run. Of the end of another pod nothing follows for it.
     is_seen: bool,
     /// Since when nothing runs.
     since: Option<Instant>,
@@ -68,7 +69,6 @@ struct Quiet {
 impl Quiet {
     fn is_certain(&mut self, is_quiet: bool, now: Instant) -> bool {
         if !is_quiet {
-            self.is_seen = true;
             self.since = None;
             return false;
         }
@@ -78,34 +78,62 @@ impl Quiet {
 }
 
 /// What is to end.
+#[derive(Default)]
 struct Left {
     processes: Vec<Process>,
-    containers: Vec<Container>,
+    listed: Listed,
+    /// Whether an etcd is among it that runs.
+    is_etcd: bool,
 }
 
 impl Left {
     async fn look(journal: &Journal, runtime: &mut Runtime<'_>) -> Result<Self, Error> {
-        let processes = processes(journal)?;
-        // last: what it has started by now was not there for the others to see
-        let containers = if processes.is_empty() {
-            runtime.left().await
-        } else {
-            Vec::new()
-        };
+        let left = Self::processes(journal)?;
+        if !left.is_empty() {
+            return Ok(left);
+        }
+        // what it has started by now was not there for the others to see
+        let listed = runtime.left().await;
+        if listed.is_empty() {
+            // and what has started while it answered, which may take seconds, was not there for it
+            return Self::processes(journal);
+        }
+        Ok(Left {
+            is_etcd: listed.is_etcd,
+            listed,
+            ..left
+        })
+    }
+
+    fn processes(journal: &Journal) -> Result<Self, Error> {
+        let live = &journal.places.live;
+        let mut processes = open_below(live)?;
+        if processes.is_empty() && datadir::in_use(journal.places.data_dir())? {
+            // held by somebody whom /proc does not show
+            processes.push(Process::unseen());
+        }
+        let mut is_etcd = !processes.is_empty();
+        for pod in &journal.pods {
+            let runs = runs(pod)?;
+            is_etcd |= pod.etcd && !runs.is_empty();
+            processes.extend(runs);
+        }
+        processes.sort_by_key(|process| process.id);
+        processes.dedup();
         Ok(Left {
             processes,
-            containers,
+            is_etcd,
+            ..Left::default()
         })
     }
 
     fn is_empty(&self) -> bool {
-        self.processes.is_empty() && self.containers.is_empty()
+        self.processes.is_empty() && self.listed.is_empty()
     }
 
     fn names(&self) -> String {
         let processes = self.processes.iter().map(Process::to_string);
-        let containers = self.containers.iter().map(Container::to_string);
-        let names: Vec<String> = processes.chain(containers).collect();
+        let names: Vec<String> = processes.chain(self.listed.names()).collect();
         names.join(", ")
     }
 
@@ -113,28 +141,15 @@ impl Left {
     fn after(&self, after: Duration) -> host::Error {
         let names = self.names();
         if self.processes.is_empty() {
-            let containers = names;
-            return host::Error::StillListed { containers, after };
+            return host::Error::StillListed {
+                socket: self.listed.socket.clone(),
+                containers: names,
+                after,
+            };
         }
         let processes = names;
         host::Error::StillRunning { processes, after }
     }
-}
-
-/// The processes that are to end.
-fn processes(journal: &Journal) -> Result<Vec<Process>, Error> {
-    let live = &journal.places.live;
-    let mut left = open_below(live)?;
-    if left.is_empty() && datadir::in_use(journal.places.data_dir())? {
-        // held by somebody whom /proc does not show
-        left.push(Process::unseen());
-    }
-    for pod in &journal.pods {
-        left.extend(runs(pod)?);
-    }
-    left.sort_by_key(|process| process.id);
-    left.dedup();
-    Ok(left)
 }
 
 fn runs(pod: &Pod) -> Result<Vec<Process>, Error> {
@@ -308,12 +323,16 @@ mod tests {
         assert!(!unseen.is_certain(true, begin));
         assert!(!unseen.is_certain(true, begin + QUIET / 2));
         assert!(unseen.is_certain(true, begin + QUIET));
+        // another pod that ends is no etcd that has ended
+        let later = begin + QUIET * 2;
+        assert!(!unseen.is_certain(false, later));
+        assert!(!unseen.is_certain(true, later));
+        assert!(unseen.is_certain(true, later + QUIET));
 
         let mut seen = Quiet {
-            is_seen: false,
+            is_seen: true,
             since: None,
         };
-        assert!(!seen.is_certain(true, begin));
         assert!(!seen.is_certain(false, begin + QUIET));
         assert!(seen.is_certain(true, begin + QUIET));
     }
