@@ -229,9 +229,9 @@ async fn serve(listener: UnixListener, state: Arc<Mutex<State>>, manner: Manner)
                     let _ = connection
                         .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n\xff\0")
                         .await;
-                } else {
-                    open.push(connection);
                 }
+                // one that was closed would be told as such, whatever it had said
+                open.push(connection);
             }
         }
         Manner::OfOld => {
