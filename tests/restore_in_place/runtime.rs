@@ -167,7 +167,7 @@ fn a_runtime_that_fails_after_it_has_answered_is_given_time() {
         .put(Listed::of((SYSTEM, &etcd), "etcd", RUNNING));
     let running = story
         .node
-        .start_restore(&["--rollback", "--yes", "--wait", "20s"]);
+        .start_restore(&["--rollback", "--yes", "--wait", "40s"]);
     await_questions(&story);
     story.node.runtime.behave(Manner::Refusing);
     let done = running.output(DEADLINE).expect_success();
