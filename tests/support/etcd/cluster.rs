@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 
 use tempfile::TempDir;
 
@@ -162,12 +163,7 @@ impl Cluster {
         let mut learner = self.layout.member(index, ports, &peers, "existing");
         learner.spawn();
         let revision = self.members[0].revision();
-        let started = learner.await_ready();
-        assert!(
-            started.is_ok(),
-            "the learner did not start: {}",
-            learner.log()
-        );
+        learner.come_back();
         poll_until("the learner has caught up", READY, || {
             learner.newest_revision() >= revision
         });
@@ -268,9 +264,24 @@ fn initial(index: usize, ports: Ports) -> String {
     format!("{}=https://127.0.0.1:{}", name_of(index), ports.peer)
 }
 
+/// Ports that nobody else is given: each once, and below those that the kernel gives to outgoing connections, one of
+/// which would keep a server from its port for as long as it lives. Two processes begin at different ones.
+fn listen() -> TcpListener {
+    const FIRST: usize = 10_000;
+    const COUNT: usize = 22_000;
+    static NEXT: LazyLock<AtomicUsize> =
+        LazyLock::new(|| AtomicUsize::new(std::process::id() as usize * 499));
+    let mut ports = (0..COUNT).map(|_| FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT);
+    ports
+        .find_map(|port| {
+            let port = u16::try_from(port).expect("a port");
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()
+        })
+        .expect("a free port")
+}
+
 /// Ports that were free a moment ago; all held at once, so that they differ.
 pub(crate) fn free_ports(members: usize) -> Vec<Ports> {
-    let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let held: Vec<[TcpListener; 3]> = (0..members)
         .map(|_| [listen(), listen(), listen()])
         .collect();
