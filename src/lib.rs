@@ -39,6 +39,7 @@ pub mod line;
 pub mod schedule;
 pub mod sha256;
 pub mod shell;
+pub mod versioned;
 
 // what bytes, files and peers are
 pub mod certificate;

@@ -47,10 +47,7 @@ impl Arguments {
         };
         let setup = Setup {
             config,
-            host: rustix::system::uname()
-                .nodename()
-                .to_string_lossy()
-                .into_owned(),
+            host: context.host_name(),
             state: context.state_file(),
             systemd: Systemd::from_environment(),
             clock: &|| context.now(),

@@ -66,11 +66,10 @@ impl Flags {
         let interruption = Interruption::default();
         let progress =
             |progress: &Progress| show_progress(output, progress, interruption.is_asked());
-        let uname = rustix::system::uname();
         let run = Run {
             clock: &|| context.now(),
             kubelet_dir: &self.kubelet_dir,
-            host_name: &uname.nodename().to_string_lossy(),
+            host_name: &context.host_name(),
             wait: self.wait,
             progress: &progress,
             interrupted: &|| interruption.is_asked(),

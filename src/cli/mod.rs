@@ -130,6 +130,16 @@ impl Context {
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
+
+    /// What this host calls itself.
+    #[expect(
+        clippy::unused_self,
+        reason = "only what has the context may ask the system"
+    )]
+    fn host_name(&self) -> String {
+        let uname = rustix::system::uname();
+        uname.nodename().to_string_lossy().into_owned()
+    }
 }
 
 /// Runs the command line to its exit code.

@@ -118,7 +118,7 @@ impl Cronjob {
             mode: self.mode(etcd.as_ref(), toml)?,
             name: Name::parse(&self.name, Named::CronJob)?,
             namespace: Name::parse(&self.namespace, Named::Namespace)?,
-            node: self.node(etcd.as_ref())?,
+            node: self.node(etcd.as_ref(), context)?,
             volume: self.volume.as_deref().map(Volume::parse).transpose()?,
             suspend: self.suspend,
         };
@@ -196,7 +196,7 @@ impl Cronjob {
         }
     }
 
-    fn node(&self, etcd: Option<&EtcdPod>) -> Result<Name, Error> {
+    fn node(&self, etcd: Option<&EtcdPod>, context: &Context) -> Result<Name, Error> {
         if let Some(node) = &self.node {
             return Ok(Name::parse(node, Named::Node)?);
         }
@@ -204,8 +204,7 @@ impl Cronjob {
             let manifest = manifests::etcd_path(&self.kubernetes_dir);
             (name.to_owned(), manifest.display().to_string())
         } else {
-            let uname = rustix::system::uname();
-            let name = manifests::node_of_host(&uname.nodename().to_string_lossy());
+            let name = manifests::node_of_host(&context.host_name());
             (name, "the host's name".to_owned())
         };
         tracing::info!("the node is {name:?}, by {from}");

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DIRECTORY, Elsewhere, Error, Places, Step, Way, commands};
 use crate::sha256::Sha256;
-use crate::store;
+use crate::{store, versioned};
 
 /// The version of the journal's shape.
 const FORMAT: u32 = 1;
@@ -425,7 +425,7 @@ impl JournalFile {
 /// What a journal says, wherever it is of; `None` where there is none.
 fn decoded(path: &Path) -> Result<Option<Journal>, Error> {
     let decoded = match store::read_file(path, LARGEST) {
-        Ok(bytes) => decode(&bytes),
+        Ok(bytes) => versioned::parse(&bytes, FORMAT),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound => return Ok(None),
             io::ErrorKind::FileTooLarge => Err(error.to_string()),
@@ -437,18 +437,6 @@ fn decoded(path: &Path) -> Result<Option<Journal>, Error> {
         why,
     };
     decoded.map(Some).map_err(damaged)
-}
-
-fn decode(bytes: &[u8]) -> Result<Journal, String> {
-    #[derive(Deserialize)]
-    struct Format {
-        format: u32,
-    }
-    let Format { format } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if format != FORMAT {
-        return Err(format!("it is of format {format}, not {FORMAT}"));
-    }
-    serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
 fn failed(path: &Path, source: io::Error) -> Error {

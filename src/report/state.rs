@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{BackupId, Trigger};
+use crate::versioned;
 
 /// The version of the file's shape.
 const FORMAT: u32 = 1;
@@ -187,7 +188,7 @@ impl StateFile {
         let path = self.path();
         let why = match self.content() {
             Ok(None) => return (State::default(), None),
-            Ok(Some(bytes)) => match parse(&bytes) {
+            Ok(Some(bytes)) => match versioned::parse(&bytes, FORMAT) {
                 Ok(state) => return (state, None),
                 Err(why) => why,
             },
@@ -208,7 +209,7 @@ impl StateFile {
     /// What it says, where it can be read; for whoever only looks.
     #[must_use]
     pub fn peek(&self) -> Option<State> {
-        parse(&self.content().ok()??).ok()
+        versioned::parse(&self.content().ok()??, FORMAT).ok()
     }
 
     fn content(&self) -> io::Result<Option<Vec<u8>>> {
@@ -242,18 +243,6 @@ impl StateFile {
         fs::rename(&draft, self.path())?;
         File::open(&self.directory)?.sync_all()
     }
-}
-
-fn parse(bytes: &[u8]) -> Result<State, String> {
-    #[derive(Deserialize)]
-    struct Format {
-        format: u32,
-    }
-    let Format { format } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if format != FORMAT {
-        return Err(format!("it is of format {format}, not {FORMAT}"));
-    }
-    serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

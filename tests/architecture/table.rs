@@ -10,6 +10,7 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("host", &["line"]),
     ("sha256", &[]),
     ("shell", &[]),
+    ("versioned", &[]),
     ("certificate", &["sha256"]),
     ("snapshot", &["sha256"]),
     ("store", &["sha256"]),
@@ -19,9 +20,19 @@ pub(super) const IMPORTS: &[(&str, &[&str])] = &[
     ("datadir", &["sha256", "snapshot"]),
     (
         "recovery",
-        &["sha256", "shell", "snapshot", "store", "datadir"],
+        &[
+            "sha256",
+            "shell",
+            "versioned",
+            "snapshot",
+            "store",
+            "datadir",
+        ],
     ),
-    ("report", &["schedule", "certificate", "store", "catalog"]),
+    (
+        "report",
+        &["schedule", "versioned", "certificate", "store", "catalog"],
+    ),
     ("anomaly", &["snapshot", "catalog", "report"]),
     ("retention", &["sha256", "catalog"]),
     (
